@@ -1,0 +1,12 @@
+"""Language and adaptation for 2D pose estimation, as parts that register in MMPose.
+
+``import clamp_mmpose`` (or ``custom_imports`` in a config) registers every part and makes MMEngine load checkpoints
+safely; it builds nothing.
+"""
+from . import models  # noqa: F401
+from .checkpoint import register_safe_loading
+from .version import __version__
+
+register_safe_loading()
+
+__all__ = ['__version__']

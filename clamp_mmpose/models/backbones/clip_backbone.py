@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..layers.clip_architecture import resolve_architecture
+from ..layers.position_table import resize_position_table
+
+
+class CLIPBackbone(BaseModule):
+    """What the two CLIP image towers share: building, input sizes, position tables, frozen stages.
+
+    ``arch``: a model name of open_clip, or a dict of ``embed_dim``, optionally ``quick_gelu``, and the fields of
+    open_clip's ``CLIPVisionCfg``. ``input_size`` is (W, H) in pixels, as in MMPose's codecs; its position table is what
+    the checkpoint holds. Other sizes run too, with the table resized on the fly (bilinear); a checkpoint written at
+    another square size is resized when it is loaded.
+
+    Weights come from ``init_cfg=dict(type='CLIPPretrained', checkpoint=...)``, which reads ``clip_part``,
+    ``arch_name``, ``quick_gelu``, ``grid_size`` (h, w) and ``tower``.
+    """
+
+    clip_part = 'visual'
+    _position_key: str
+
+    def __init__(self,
+                 arch: str | dict,
+                 *,
+                 input_size: tuple[int, int],
+                 frozen_stages: int,
+                 with_embedding: bool,
+                 with_cp: bool,
+                 quick_gelu: bool | None,
+                 init_cfg: dict | list[dict] | None) -> None:
+        super().__init__(init_cfg)
+        architecture = resolve_architecture(arch, 'vision', quick_gelu=quick_gelu)
+        self._check_arch(architecture.tower, arch)
+        self.arch_name = architecture.name
+        self.quick_gelu = architecture.quick_gelu
+        self.embed_dim = architecture.embed_dim
+        self.with_embedding = with_embedding
+        self.with_cp = with_cp
+        self.frozen_stages = frozen_stages
+        self.stride = self._stride(architecture.tower)
+        self.grid_size = self._grid(int(input_size[1]), int(input_size[0]))
+        self.tower = self._build_tower(architecture, self.grid_size)
+        self._register_load_state_dict_pre_hook(self._resize_loaded_positions)
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        if height % self.stride or width % self.stride or min(height, width) < self.stride:
+            raise ValueError(f'input_size (W, H) = ({width}, {height}) must be a multiple of the stride {self.stride} '
+                             f'of {type(self).__name__}')
+        return height // self.stride, width // self.stride
+
+    def _resize_loaded_positions(self, state_dict: dict, prefix: str, *args) -> None:
+        key = prefix + self._position_key
+        table = state_dict.get(key)
+        own = dict(self.named_parameters()).get(self._position_key)
+        if table is not None and own is not None and len(table) != len(own) and table.shape[1:] == own.shape[1:]:
+            state_dict[key] = resize_position_table(table, self.grid_size)
+
+    def _freeze(self, stages: Sequence[Sequence[nn.Module | Tensor]]) -> None:
+        """Freezes the first ``frozen_stages + 1`` of ``stages``; -1 freezes none."""
+        if not -1 <= self.frozen_stages < len(stages):
+            raise ValueError(f'frozen_stages={self.frozen_stages} must be in [-1, {len(stages) - 1}]')
+        self._frozen = [part for stage in stages[:self.frozen_stages + 1] for part in stage]
+        for part in self._frozen:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> CLIPBackbone:
+        super().train(mode)
+        for part in self._frozen:
+            if isinstance(part, nn.Module):
+                part.eval()
+        return self

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ...structures import VisionLanguageFeatures
+from ..layers.clip_architecture import CLIPArchitecture, add_stochastic_depth
+from ..layers.position_table import resize_position_table
+from .clip_backbone import CLIPBackbone
+
+
+@MODELS.register_module()
+class CLIPResNet(CLIPBackbone):
+    """CLIP's ResNet as a backbone: open_clip's tower, with the attention pool kept for every position.
+
+    Returns :class:`VisionLanguageFeatures`: the maps of the stages ``out_indices`` at strides 4, 8, 16, 32, ``dense``
+    (B, D, H / 32, W / 32) (the attention pool's output at every position) and ``pooled`` (B, D), which at the native
+    size is open_clip's ``encode_image``. Batch norm is trained unless ``norm_eval``.
+
+    Args:
+        arch: see :class:`CLIPBackbone`; 'RN50', 'RN101', 'RN50x4', ... ('-quickgelu' for OpenAI's weights, whose text
+            tower needs it; this tower has no GELU).
+        input_size: (W, H) in pixels, multiples of 32.
+        out_indices: stages 0 to 3 whose maps are returned, in ascending order.
+        frozen_stages: -1 freezes nothing, 0 the stem, n also the first n stages.
+        drop_path_rate: stochastic depth, from 0 at the first residual block to this rate at the last.
+        with_embedding: False leaves out the attention pool, and stages behind the last output.
+        with_cp: trades time for memory by gradient checkpointing of the residual blocks.
+        norm_eval: keeps batch norm's running statistics as they are.
+    """
+
+    _position_key = 'tower.attnpool.positional_embedding'
+
+    def __init__(self,
+                 arch: str | dict = 'RN50-quickgelu',
+                 *,
+                 input_size: tuple[int, int] = (224, 224),
+                 out_indices: Sequence[int] = (0, 1, 2, 3),
+                 frozen_stages: int = -1,
+                 drop_path_rate: float = 0.0,
+                 with_embedding: bool = True,
+                 with_cp: bool = False,
+                 norm_eval: bool = False,
+                 quick_gelu: bool | None = None,
+                 init_cfg: dict | list[dict] | None = None) -> None:
+        super().__init__(
+            arch,
+            input_size=input_size,
+            frozen_stages=frozen_stages,
+            with_embedding=with_embedding,
+            with_cp=with_cp,
+            quick_gelu=quick_gelu,
+            init_cfg=init_cfg)
+        indices = list(out_indices)
+        if not indices or indices != sorted(set(indices)) or not 0 <= indices[0] <= indices[-1] < 4:
+            raise ValueError(f'out_indices={tuple(out_indices)} must be ascending and name stages 0 to 3')
+        self.out_indices = indices
+        self.norm_eval = norm_eval
+        tower = self.tower
+        stages = [tower.layer1, tower.layer2, tower.layer3, tower.layer4]
+        add_stochastic_depth([[block.bn3] for stage in stages for block in stage], drop_path_rate)
+        self.num_stages = 4 if with_embedding else indices[-1] + 1
+        if not with_embedding:
+            tower.attnpool = None
+            for index in range(self.num_stages, 4):
+                setattr(tower, f'layer{index + 1}', nn.Identity())
+        stem = [tower.conv1, tower.bn1, tower.conv2, tower.bn2, tower.conv3, tower.bn3]
+        self._freeze([stem, *([stage] for stage in stages[:self.num_stages])])
+
+    def forward(self, x: Tensor) -> VisionLanguageFeatures:
+        """x: (B, 3, H, W), normalised."""
+        self._grid(*x.shape[-2:])
+        tower = self.tower
+        x = tower.stem(x)
+        maps = []
+        for index in range(self.num_stages):
+            for block in getattr(tower, f'layer{index + 1}'):
+                x = checkpoint(block, x, use_reentrant=False) if self.with_cp and x.requires_grad else block(x)
+            if index in self.out_indices:
+                maps.append(x)
+        if not self.with_embedding:
+            return VisionLanguageFeatures(maps)
+        pooled, dense = self._attention_pool(x)
+        return VisionLanguageFeatures(maps, dense=dense, pooled=pooled)
+
+    def _attention_pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """open_clip's attention pool at another size and with every query kept: (B, D) and (B, D, h, w)."""
+        pool = self.tower.attnpool
+        h, w = x.shape[-2:]
+        tokens = x.flatten(2).permute(2, 0, 1)  # (h * w, B, C)
+        tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
+        positions = resize_position_table(pool.positional_embedding, (h, w), source_grid=self.grid_size)
+        tokens = tokens + positions[:, None].to(tokens.dtype)
+        tokens, _ = F.multi_head_attention_forward(
+            tokens, tokens, tokens, tokens.shape[-1], pool.num_heads,
+            in_proj_weight=None,
+            in_proj_bias=torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]),
+            bias_k=None,
+            bias_v=None,
+            add_zero_attn=False,
+            dropout_p=0.0,
+            out_proj_weight=pool.c_proj.weight,
+            out_proj_bias=pool.c_proj.bias,
+            training=self.training,
+            need_weights=False,
+            use_separate_proj_weight=True,
+            q_proj_weight=pool.q_proj.weight,
+            k_proj_weight=pool.k_proj.weight,
+            v_proj_weight=pool.v_proj.weight)
+        return tokens[0], tokens[1:].permute(1, 2, 0).unflatten(2, (h, w))
+
+    def train(self, mode: bool = True) -> CLIPResNet:
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    @staticmethod
+    def _check_arch(vision_cfg: dict, arch: str | dict) -> None:
+        if not isinstance(vision_cfg.get('layers'), (list, tuple)):
+            raise ValueError(f"arch='{arch}' is a vision transformer; its backbone is CLIPVisionTransformer")
+
+    @staticmethod
+    def _stride(vision_cfg: dict) -> int:
+        return 32
+
+    @staticmethod
+    def _build_tower(architecture: CLIPArchitecture, grid: tuple[int, int]) -> nn.Module:
+        from open_clip.model import _build_vision_tower
+        config = dict(architecture.tower, image_size=32 * max(grid))
+        tower = _build_vision_tower(architecture.embed_dim, config, architecture.quick_gelu)
+        # open_clip's pool knows square grids only.
+        table = tower.attnpool.positional_embedding
+        tower.attnpool.positional_embedding = nn.Parameter(
+            resize_position_table(table.detach(), grid, source_grid=(max(grid), max(grid))).clone())
+        return tower

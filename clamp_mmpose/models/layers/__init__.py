@@ -1,0 +1,13 @@
+from .context_decoder import ContextDecoder
+from .eval_cache import EvalCache
+from .keypoint_sampling import sample_bilinear, sample_released
+from .packed_prompts import PackedPrompts
+from .position_table import resize_position_table
+from .prompt_encoder import PromptEncoder
+from .score_map import compute_score_map
+from .score_map_upsampler import ScoreMapUpsampler
+
+__all__ = [
+    'ContextDecoder', 'EvalCache', 'PackedPrompts', 'PromptEncoder', 'ScoreMapUpsampler', 'compute_score_map',
+    'resize_position_table', 'sample_bilinear', 'sample_released'
+]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_position_table(table: Tensor,
+                          target_grid: tuple[int, int],
+                          *,
+                          source_grid: tuple[int, int] | None = None) -> Tensor:
+    """Resizes a table of learned positions, (1 + h * w, C), to another grid.
+
+    Bilinear with ``align_corners=False``; the first row (class token or pooled token) is left as it is. Without
+    ``source_grid`` = (h, w) the table must be that of a square grid.
+    """
+    num_positions = table.shape[0] - 1
+    if source_grid is None:
+        side = math.isqrt(num_positions)
+        source_grid = (side, side)
+    if source_grid[0] * source_grid[1] != num_positions:
+        raise ValueError(f'a position table of {table.shape[0]} rows does not belong to a grid of {source_grid} '
+                         '(h, w) plus one; pass source_grid, or take a table of a square grid')
+    if tuple(source_grid) == tuple(target_grid):
+        return table
+    first, positions = table[:1], table[1:]
+    grid = positions.reshape(1, *source_grid, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid.float(), size=tuple(target_grid), mode='bilinear', align_corners=False)
+    return torch.cat([first, grid.flatten(2)[0].t().to(table.dtype)])

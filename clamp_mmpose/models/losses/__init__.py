@@ -1,0 +1,3 @@
+from .keypoint_text_contrastive_loss import KeypointTextContrastiveLoss
+
+__all__ = ['KeypointTextContrastiveLoss']

@@ -1,0 +1,3 @@
+from .prompt_learner_neck import PromptLearnerNeck
+
+__all__ = ['PromptLearnerNeck']

@@ -1,0 +1,3 @@
+from .vision_language_features import VisionLanguageFeatures
+
+__all__ = ['VisionLanguageFeatures']

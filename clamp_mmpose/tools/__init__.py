@@ -1,0 +1,1 @@
+"""The `clamp-mmpose` command: `cli` finds the subcommand, one module each holds it."""

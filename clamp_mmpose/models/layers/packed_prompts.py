@@ -10,9 +10,9 @@ class PackedPrompts(nn.Module):
     """K prompts with a common beginning, laid out in one sequence.
 
     All prompts begin with ``[SOT][T]_1..[T]_k``, and the text tower is causal: the hidden states of the beginning
-    are the same for every keypoint, and nothing after ``[EOT]`` matters. So the beginning is encoded once, followed by the
-    K endings ``[KeyPoint]_n[EOT]``, each of which sees the beginning and itself. For AP-10K's names this is 62 tokens in
-    place of 17 x 13 = 221, with the same result.
+    are the same for every keypoint, and nothing after ``[EOT]`` matters. So the beginning is encoded once, followed by
+    the K endings ``[KeyPoint]_n[EOT]``, each of which sees the beginning and itself. For AP-10K's names this is 62
+    tokens in place of 17 x 13 = 221, with the same result.
 
     ``tokens``: token ids of each name, without start and end. The buffers follow the module's device and are not
     saved: ``suffix`` (S,) token ids of the endings, ``positions`` (L,) row of the position table of each token,

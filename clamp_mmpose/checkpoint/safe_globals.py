@@ -21,6 +21,10 @@ NUMBER_CODES = '?bBhHiIlLqQefdgFDG'
 NUMBER_PATTERN = re.compile(r'[<>|=]?(\?|[biufc]\d{1,2})')
 
 
+class RefusedGlobal(pickle.UnpicklingError):
+    """A checkpoint asks a stand-in for something that training state does not need; the message is that thing."""
+
+
 class StandIn:
     """Answers under the name `path` ('module.name') in a checkpoint, in place of the function of that name.
 
@@ -39,16 +43,16 @@ class StandIn:
 def attribute(owner: Any, name: str) -> Callable:
     """Stands in for `getattr`, by which pickle names methods of a class. Knows `KNOWN_METHODS` only."""
     methods = KNOWN_METHODS.get(owner, {}) if isinstance(owner, (type, StandIn)) else {}
-    if name not in methods:
+    if not isinstance(name, str) or name not in methods:
         owner = getattr(owner, '__name__', type(owner).__name__)
-        raise pickle.UnpicklingError(f'GLOBAL builtins.getattr({owner}, {name!r}) is refused')
+        raise RefusedGlobal(f'builtins.getattr({owner}, {name!r})')
     return methods[name]
 
 
 def number_dtype(code: str, *_: Any) -> np.dtype:
     """A fresh NumPy dtype of plain numbers. Object and structured dtypes can turn bytes into pointers."""
     if not (isinstance(code, str) and NUMBER_PATTERN.fullmatch(code)):
-        raise pickle.UnpicklingError(f'GLOBAL numpy.dtype({code!r}) is refused: only numbers are read')
+        raise RefusedGlobal(f'numpy.dtype({code!r})')
     # A copy: reading the checkpoint sets the byte order on what is returned here.
     return np.dtype(code, copy=True)
 
@@ -56,7 +60,7 @@ def number_dtype(code: str, *_: Any) -> np.dtype:
 def empty_array(cls: type, shape: tuple[int, ...], _: Any) -> np.ndarray:
     """The empty array that pickle then fills: NumPy's `_reconstruct` without a choice of class and shape."""
     if cls is not np.ndarray or shape != (0,):
-        raise pickle.UnpicklingError(f'GLOBAL numpy _reconstruct({cls!r}, {shape!r}) is refused')
+        raise RefusedGlobal(f'numpy.core.multiarray._reconstruct({cls!r}, {shape!r})')
     return np.ndarray((0,), np.int8)
 
 
@@ -64,12 +68,19 @@ def number(dtype: np.dtype, data: bytes) -> np.generic:
     """One NumPy number from its bytes."""
     if not (isinstance(dtype, np.dtype) and dtype.kind in 'biufc' and isinstance(data, bytes)
             and len(data) == dtype.itemsize):
-        raise pickle.UnpicklingError(f'GLOBAL numpy scalar({dtype!r}, {data!r}) is refused')
+        raise RefusedGlobal(f'numpy.core.multiarray.scalar({dtype!r}, {data!r})')
     return np.frombuffer(data, dtype)[0]
 
 
+def empty_bytes(*args: Any) -> bytes:
+    """`bytes()`, which is how pickle writes the content of an array without elements."""
+    if args:
+        raise RefusedGlobal(f'builtins.bytes{args!r}')
+    return b''
+
+
 def refuse_construction(*args: Any) -> None:
-    raise pickle.UnpicklingError('GLOBAL OneCycleParamScheduler may be named but not built')
+    raise RefusedGlobal('mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler(...)')
 
 
 # Names the class for `attribute`, without making it possible to build one.
@@ -91,6 +102,7 @@ SAFE_GLOBALS: list[Callable] = [
     *{type(np.dtype(code)) for code in NUMBER_CODES},
     ONE_CYCLE,
     StandIn('builtins.getattr', attribute),
+    StandIn('builtins.bytes', empty_bytes),
     StandIn('numpy.dtype', number_dtype),
     # NumPy 1 and NumPy 2 write different module names.
     StandIn('numpy.core.multiarray._reconstruct', empty_array),

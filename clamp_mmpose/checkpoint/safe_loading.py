@@ -24,7 +24,7 @@ from mmengine.fileio import get_file_backend
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from .safe_globals import allow_training_state
+from .safe_globals import RefusedGlobal, allow_training_state
 
 Source = Union[str, os.PathLike, BinaryIO]
 MapLocation = Union[str, torch.device, Callable, dict, None]
@@ -49,17 +49,23 @@ def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '
     try:
         return torch.load(source, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch puts advice around the unpickler's own message.
-        reason = str(error.__context__ or error)
-        refused = re.search(r'GLOBAL (\S+(?:\(.*\))?)', reason)
-        if refused is None:
-            raise CheckpointError(f'{name} is not a checkpoint, or damaged: {first_line(reason)}') from error
+        # torch wraps advice around the message of its unpickler.
+        reason = error.__context__ or error
+        refused = str(reason) if isinstance(reason, RefusedGlobal) else named_global(str(reason))
+        if not refused:
+            raise CheckpointError(f'{name} is not a checkpoint, or is damaged: {first_line(reason)}') from error
         raise UnsafeCheckpointError(
-            f'{name} is refused: it asks for `{refused[1]}`, which no training state needs. A checkpoint can '
-            'name any program to run when it is read; nothing of this one was run. If you made the file '
-            'and need that class, call torch.serialization.add_safe_globals before loading.') from None
+            f'{name} is refused: it asks for `{refused}`, which no training state needs. A checkpoint can name any '
+            'program to run when it is read; nothing of this one was run. If you made the file yourself and need '
+            'that class, call torch.serialization.add_safe_globals before loading.') from None
     except (EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f'{name} cannot be loaded, it may be truncated: {first_line(error)}') from error
+
+
+def named_global(message: str) -> str:
+    """What torch's unpickler says it refused; empty when the file is not readable as a pickle at all."""
+    named = re.search(r'GLOBAL (\S+)|(?:unrecognized function|but got) (.+)', message)
+    return (named[1] or named[2]) if named else ''
 
 
 def refuse_foreign_archive(source: Source, name: str) -> None:

@@ -1,0 +1,40 @@
+# `make` lists the targets. Everything runs in .venv, which requirements/bootstrap.py makes and keeps up to date.
+PYTHON ?= python3
+
+VENV_PATH = PATH="$(CURDIR)/.venv/bin:$$PATH"
+ARGS ?=
+
+# A PYTHONPATH of the caller would put other versions before the pinned ones.
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help setup demo test check bench clean
+
+help:
+	@echo 'make demo    set up, draw toy animals, train CLAMP on them, test it, draw what it sees'
+	@echo 'make test    set up, run the tests (ARGS="-k name -x" goes to pytest)'
+	@echo 'make check   set up, run ruff and the tests'
+	@echo 'make bench   set up, measure speed and memory, write docs/benchmarks.md'
+	@echo 'make setup   make .venv with the pinned set, or bring it up to date'
+	@echo 'make clean   remove what builds and tools leave behind; .venv, data and work_dirs stay'
+	@echo
+	@echo 'make PYTHON=python3.11 ... chooses the Python of .venv (3.11 to 3.13).'
+
+setup:
+	@"$(PYTHON)" requirements/bootstrap.py $(if $(filter file,$(origin PYTHON)),,--this-python)
+
+demo: setup
+	@$(VENV_PATH) clamp-mmpose demo
+
+test: setup
+	@$(VENV_PATH) python -m pytest $(ARGS)
+
+check: setup
+	@$(VENV_PATH) ruff check .
+	@$(VENV_PATH) python -m pytest $(ARGS)
+
+bench: setup
+	@$(VENV_PATH) clamp-mmpose bench --out docs/benchmarks.md
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find clamp_mmpose configs requirements tests -name __pycache__ -type d -prune -exec rm -rf {} +

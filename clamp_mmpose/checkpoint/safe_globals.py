@@ -72,6 +72,13 @@ def number(dtype: np.dtype, data: bytes) -> np.generic:
     return np.frombuffer(data, dtype)[0]
 
 
+def latin_bytes(text: str, encoding: str) -> bytes:
+    """The content of an array, which pickle writes as text. Torch reads it by itself since 2.5."""
+    if not isinstance(text, str) or encoding != 'latin1':
+        raise RefusedGlobal(f'_codecs.encode({text!r}, {encoding!r})')
+    return text.encode(encoding)
+
+
 def empty_bytes(*args: Any) -> bytes:
     """`bytes()`, which is how pickle writes the content of an array without elements."""
     if args:
@@ -98,11 +105,13 @@ KNOWN_METHODS: dict[Any, dict[str, Callable]] = {
 SAFE_GLOBALS: list[Callable] = [
     HistoryBuffer,
     np.ndarray,
+    set,
     # Not only callables: reading also sets the state of these, which torch allows by exact type.
     *{type(np.dtype(code)) for code in NUMBER_CODES},
     ONE_CYCLE,
     StandIn('builtins.getattr', attribute),
     StandIn('builtins.bytes', empty_bytes),
+    StandIn('_codecs.encode', latin_bytes),
     StandIn('numpy.dtype', number_dtype),
     # NumPy 1 and NumPy 2 write different module names.
     StandIn('numpy.core.multiarray._reconstruct', empty_array),

@@ -64,7 +64,7 @@ def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '
 
 def named_global(message: str) -> str:
     """What torch's unpickler says it refused; empty when the file is not readable as a pickle at all."""
-    named = re.search(r'GLOBAL (\S+)|(?:unrecognized function|but got) (.+)', message)
+    named = re.search(r'GLOBAL (\S+)|(?:unrecognized function|unsupported class|but got) (.+)', message)
     return (named[1] or named[2]) if named else ''
 
 

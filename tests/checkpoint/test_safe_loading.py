@@ -15,8 +15,9 @@ SAFE_BY_DEFAULT = tuple(int(part) for part in torch.__version__.split('.')[:2]) 
 
 
 class Numbers(torch.utils.data.Dataset):
-    metainfo = dict(dataset_name='numbers', sigmas=np.full(3, 0.5, np.float32), flip_pairs=[(0, 1)],
-                    colors=np.zeros((3, 3), np.uint8), scores=[np.float32(0.25), np.int64(3), np.bool_(True)])
+    metainfo = dict(
+        dataset_name='numbers', sigmas=np.full(3, 0.5, np.float32), flip_pairs=[(0, 1)], classes={'cat', 'dog'},
+        colors=np.zeros((3, 3), np.uint8), links=np.zeros((0, 2), int), scores=[np.float32(0.25), np.bool_(True)])
 
     def __len__(self):
         return 4

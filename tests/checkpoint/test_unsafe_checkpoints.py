@@ -187,5 +187,10 @@ def test_allowing_a_class_as_the_refusal_says_works(tmp_path):
     path = save(tmp_path / 'own.pth', pathlib.PurePosixPath('a/b'))
     with pytest.raises(UnsafeCheckpointError, match='add_safe_globals'):
         CheckpointLoader.load_checkpoint(path)
-    with torch.serialization.safe_globals([pathlib.PurePosixPath]):
+    allowed = torch.serialization.get_safe_globals()
+    try:
+        torch.serialization.add_safe_globals([pathlib.PurePosixPath])
         assert CheckpointLoader.load_checkpoint(path)['message_hub'] == pathlib.PurePosixPath('a/b')
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(allowed)

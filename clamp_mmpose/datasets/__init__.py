@@ -1,0 +1,1 @@
+"""Dataset classes that MMPose lacks, and toy data that can be drawn anywhere."""

@@ -1,0 +1,160 @@
+"""Draws one posed quadruped and says where its keypoints are."""
+from __future__ import annotations
+
+import numpy as np
+
+from .animal_head import HeadPainter
+from .animal_pose import FAR, NEAR, AnimalPose
+from .canvas import Canvas, Tube
+from .coat import paint_light, paint_pattern, shade
+from .figure import Figure
+from .geometry import View
+from .keypoint_formats import AP10K_KEYPOINTS
+from .species import BLACK, WHITE, Coat, Species
+
+
+def draw_animal(canvas: Canvas, rng: np.random.Generator, species: Species, coat: Coat, pose: AnimalPose,
+                view: View) -> Figure:
+    """Paints far legs, tail, trunk, near legs and head, in this order."""
+    return _AnimalPainter(canvas, rng, species, coat, pose, view).draw()
+
+
+class _AnimalPainter:
+
+    def __init__(self, canvas, rng, species, coat, pose, view):
+        self.canvas, self.rng, self.species, self.coat, self.pose, self.view = canvas, rng, species, coat, pose, view
+        self.dorsal = -view.facing  # the side of a tube that is the animal's back, see Tube.surface
+        self.line = shade(coat.base, .45)
+        self.points, self.owners = {}, {}
+
+    def draw(self) -> Figure:
+        first = self.canvas.num_parts + 1
+        for end in ('hind', 'front'):
+            self._leg(FAR, end)
+        if self.view.yaw >= 0:
+            self._tail()
+        self._trunk()
+        if self.view.yaw < 0:
+            self._tail()
+        for end in ('hind', 'front'):
+            self._leg(NEAR, end)
+        head = HeadPainter(self.canvas, self.view, self.species, self.coat, self.pose)
+        head.draw()
+        for name, point in head.keypoints.items():
+            self._mark(name, point, head.parts)
+        self.owners['neck'] |= head.parts if self.species.mane == 'lion' else set()
+        return self._figure(range(first, self.canvas.num_parts + 1), head.away)
+
+    def _mark(self, name: str, point: np.ndarray, parts: set) -> None:
+        self.points[name] = np.asarray(point, float)
+        self.owners[name] = set(parts)
+
+    def _trunk(self) -> None:
+        rump, belly, chest = self.species.trunk
+        scale, part = self.view.scale, self.canvas.new_part()
+        radii = scale * np.array([.8 * rump, rump, belly, chest, .85 * chest])
+        trunk = Tube(self.view(self.pose.trunk), radii, steps=12)
+        low, high = self.species.neck_radius
+        neck = Tube(self.view(self.pose.neck), np.array([low, low, .5 * (low + high), high]) * scale, steps=10)
+        if self.species.mane in ('flowing', 'stiff'):
+            self._mane(neck)
+        wool = self._wool(trunk) if self.species.pattern == 'wool' else []
+        self.canvas.tubes([trunk, neck, *wool], self.coat.base, part, outline=self.line)
+        paint_light(self.canvas, part, trunk, self.coat.base)
+        for tube in (trunk, neck):
+            paint_pattern(self.species.pattern, self.canvas, part, tube, self.coat, self.rng, self.dorsal)
+        if 'udder' in self.species.extra:
+            udder = trunk.surface(.25, -1.02 * self.dorsal)
+            self.canvas.disc(udder, .12 * scale, (228, 160, 160), part)
+        self._mark('neck', self.view(self.pose.neck[1]), {part})
+        self._mark('root_of_tail', self.view(self.pose.tail_root), {part})
+        self.trunk_part = part
+
+    def _wool(self, trunk: Tube) -> list:
+        bumps = []
+        for along in np.linspace(.02, .98, 9):
+            for across in (-.9, .9):
+                center = trunk.surface(along, across)
+                bumps.append(Tube([center, center], np.full(2, .32 * trunk.radii.mean())))
+        return bumps
+
+    def _mane(self, neck: Tube) -> None:
+        height = .35 if self.species.mane == 'stiff' else .2
+        points = [neck.surface(along, (1 + height * .3) * self.dorsal) for along in np.linspace(.12, 1, 8)]
+        radii = neck.radii.mean() * (height + .12 * np.arange(8) % 2)
+        self.canvas.tubes([Tube(points, radii)], self.coat.hair, self.canvas.new_part(), outline=self.line)
+
+    def _leg(self, side: int, end: str) -> None:
+        joints = self.pose.legs[side, end]
+        top, bottom = self.species.limb
+        radii = [top, .6 * top + .4 * bottom, bottom]
+        if end == 'hind':
+            radii = [1.15 * top, .85 * top, 1.1 * bottom, bottom]
+        # The far legs are in shadow: with the height of the feet, this is what tells left from right.
+        light = 1. if side == NEAR else .6
+        color = shade(self.coat.legs or self.coat.base, light)
+        line, part = shade(self.coat.base, .45 * light), self.canvas.new_part()
+        points = self.view(joints)
+        tube = Tube(points, np.array(radii) * self.view.scale, steps=4 * len(joints) - 3)
+        paw = Tube([points[-1], points[-1] + self.view.scale * bottom * np.array([.9 * self.view.facing, .12])],
+                   np.array([1.05, .85]) * bottom * self.view.scale)
+        self.canvas.tubes([tube] if self.species.hoof else [tube, paw], color, part, outline=line)
+        if self.coat.legs is not None and self.species.pattern not in ('panda', 'giraffe'):
+            with self.canvas.only(part):  # socks: the upper leg wears the coat of the body
+                upper = Tube(tube.centers[:5], tube.radii[:5] * 1.1)
+                self.canvas.tubes([upper], shade(self.coat.base, light))
+        pattern = self.species.pattern
+        if pattern in ('stripes', 'rosettes'):
+            dark = Coat(color, mark=shade(self.coat.mark, light))
+            paint_pattern(pattern, self.canvas, part, tube, dark, self.rng, self.dorsal)
+        if self.species.hoof:
+            size = bottom * self.view.scale
+            foot = Tube(points[-1] + np.outer([-.3, .3], [0, size]), size * np.array([1., 1.25]))
+            self.canvas.tubes([foot], shade(BLACK, light), part)
+        name = 'near' if side == NEAR else 'far'
+        names = ('shoulder', 'elbow', 'front_paw') if end == 'front' else ('hip', 'knee', 'back_paw')
+        for joint, index in zip(names, (0, 1, -1)):
+            self._mark(f'{name}_{joint}', points[index], {part})
+
+    def _tail(self) -> None:
+        kind, length = self.species.tail
+        sway, root = self.rng.uniform(-.25, .25), self.pose.tail_root + np.array([.1, 0, 0])
+        path = {'raised': [[0, 0], [-.3, .25], [-.35, .7], [-.15 + sway, 1.]],
+                'brush': [[0, 0], [-.35, -.05], [-.7, -.2 + sway], [-1., -.1 + 2 * sway]],
+                'rings': [[0, 0], [-.35, 0], [-.7, -.1 + sway], [-1., .1 + 2 * sway]],
+                'curl': [[0, 0], [-.6, .5], [-1.1, 0], [-.7, -.4], [-.5, .1]]}.get(
+                    kind, [[0, 0], [-.22, -.1], [-.35, -.5], [-.3 + sway, -1.]])
+        points = root + length * np.array([[x, y, 0] for x, y in path])
+        points[:, 1] = np.maximum(points[:, 1], .06)  # a sitting animal's tail lies on the ground
+        widths = {'brush': [.06, .13, .16, .05], 'rings': [.09, .11, .11, .07], 'hair': [.06, .1, .12, .05],
+                  'stub': [.1, .1, .08, .05], 'puff': [.12, .12, .12, .12], 'curl': [.045] * 5}.get(
+                      kind, [.055, .045, .04, .035])
+        tube = Tube(self.view(points), np.array(widths) * self.view.scale, steps=11)
+        color = {'hair': self.coat.hair, 'puff': WHITE}.get(kind, self.coat.base)
+        part = self.canvas.new_part()
+        self.canvas.tubes([tube], color, part, outline=self.line)
+        tip = {'brush': self.coat.belly, 'tuft': self.coat.hair or BLACK}.get(kind)
+        if tip is not None:
+            radius = (.08 if kind == 'brush' else .075) * self.view.scale
+            self.canvas.tubes([Tube(tube.centers[-3:], np.array([1., 1.2, .7]) * radius)], tip, part)
+        if kind == 'rings' or self.species.pattern in ('rosettes', 'tabby') or self.species.name == 'tiger':
+            with self.canvas.only(part):
+                for along in (.25, .45, .65, .85):
+                    ends = [tube.surface(along, -1), tube.surface(along, 1)]
+                    self.canvas.line(ends, self.coat.mark, .07 * self.view.scale)
+        self.tail_part = part
+
+    def _figure(self, parts: range, away: set) -> Figure:
+        self.owners['root_of_tail'].add(self.tail_part)
+        for side in ('near', 'far'):
+            for joint in ('shoulder', 'hip'):
+                if side == 'near':
+                    self.owners[f'{side}_{joint}'].add(self.trunk_part)
+        near_is = 'right' if self.view.facing > 0 else 'left'  # an animal that faces left shows its left side
+        sides = {near_is: 'near', 'left' if near_is == 'right' else 'right': 'far'}
+        names = []
+        for name in AP10K_KEYPOINTS:
+            side, _, rest = name.partition('_')
+            names.append(f'{sides[side]}_{rest}' if side in sides else name)
+        return Figure(np.stack([self.points[name] for name in names]), np.array([name in away for name in names]),
+                      [self.owners[name] for name in names], parts)

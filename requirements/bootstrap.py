@@ -33,11 +33,13 @@ def say(text):
     print(text, flush=True)
 
 
-def environment():
-    """What every command runs in: our constraints, and none of the caller's Python paths."""
+def environment(command):
+    """What a command runs in: our constraints, and none of the caller's Python paths."""
     environ = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
-    # A URL, because pip splits the variable at spaces. The second one is for the builds that pip isolates.
-    environ.update(PIP_CONSTRAINT=CONSTRAINTS.as_uri(), PIP_BUILD_CONSTRAINT=CONSTRAINTS.as_uri())
+    pins = CONSTRAINTS.as_uri()  # a URL, because pip splits its variables at spaces
+    environ['PIP_CONSTRAINT'] = pins
+    if '--no-build-isolation' not in command:  # pip refuses the two together
+        environ['PIP_BUILD_CONSTRAINT'] = pins
     environ.update(PIP_USER='0', PIP_NO_INPUT='1', PIP_DISABLE_PIP_VERSION_CHECK='1', PIP_PROGRESS_BAR='off')
     environ['PATH'] = os.pathsep.join([str(VENV / 'bin'), environ.get('PATH', os.defpath)])
     return environ
@@ -45,7 +47,7 @@ def environment():
 
 def succeeds(*command, **variables):
     """Runs a command, its output going to the log; True if it exits with 0."""
-    environ = environment()
+    environ = environment(command)
     environ.update(variables)
     with open(str(LOG), 'ab') as log:
         log.write('\n$ {}\n'.format(' '.join(map(str, command))).encode())

@@ -16,7 +16,9 @@ from types import ModuleType
 TOOLS_DIR = Path(__file__).resolve().parent
 
 COMMANDS = {
+    'demo': 'demo',
     'doctor': 'doctor',
+    'make-toy-data': 'make_toy_data',
 }
 # These use the standard library alone and run without `import clamp_mmpose`, which needs MMPose and PyTorch.
 STANDALONE = {'doctor', 'demo'}

@@ -1,0 +1,66 @@
+"""`clamp-mmpose demo`: a CLAMP model from nothing, by the commands a user would type. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HELP = 'draw toy animals, train CLAMP on them, test it, and draw what it sees; some minutes on two cores'
+
+CONFIG = Path('configs', 'clamp', 'clamp_tiny_1xb16-30e_toyanimals-128x128.py')
+DATA = Path('data', 'toyanimals')  # where the config looks
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs', 'demo'), help='default: %(default)s')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the demo in the working directory; the last lines tell the AP and the pictures."""
+    started = time.time()
+    config, work_dir = find_config(), args.work_dir
+    metrics, pictures = work_dir / 'metrics.json', work_dir / 'pictures'
+    try:
+        call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals')
+        call('mim', 'train', 'mmpose', config, '--work-dir', work_dir)
+        checkpoint = best_checkpoint(work_dir)
+        call('mim', 'test', 'mmpose', config, '--checkpoint', checkpoint, '--work-dir', work_dir, '--out', metrics)
+        call('clamp-mmpose', 'visualize', config, checkpoint, '--out', pictures)
+    except subprocess.CalledProcessError as error:
+        print(f'\nThis command failed with status {error.returncode}:\n{shlex.join(error.cmd)}', file=sys.stderr)
+        return 1
+    print(f'\nIn {(time.time() - started) / 60:.1f} minutes: {checkpoint}')
+    for picture in sorted(pictures.glob('*.png')):
+        print(f'picture: {picture}')
+    print(f'AP {json.loads(metrics.read_text())["coco/AP"]:.3f} on animals it has not seen')
+    return 0
+
+
+def call(*command: object) -> None:
+    """Shows a command and runs it; raises CalledProcessError if it fails."""
+    words = [str(part) for part in command]
+    print(f'\n$ {shlex.join(words)}', flush=True)
+    # mim and clamp-mmpose of this very Python, whether or not its environment is activated
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', os.defpath)])
+    subprocess.run(words, env={**os.environ, 'PATH': path}, check=True)
+
+
+def find_config() -> Path:
+    """The demo's config: in the checkout this runs from, else in the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    config = package.parent / CONFIG
+    if not config.exists():
+        config = package / '.mim' / CONFIG
+    return Path(os.path.relpath(config))
+
+
+def best_checkpoint(work_dir: Path) -> Path:
+    """The best checkpoint of the latest training in a folder, or its last one where none was called best."""
+    best = sorted(work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
+    return best[-1] if best else Path((work_dir / 'last_checkpoint').read_text().strip())

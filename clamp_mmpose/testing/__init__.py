@@ -1,0 +1,10 @@
+"""Small CLIP architectures, model configs and packed samples, for our tests and those of projects on top."""
+from .packed_samples import pack_batch
+from .random_weights import randomize
+from .tiny_clip import TINY_RESNET, TINY_TEXT, TINY_VIT, shrink_architecture
+from .tiny_configs import shrink_model, tiny_clamp_model
+
+__all__ = [
+    'TINY_RESNET', 'TINY_TEXT', 'TINY_VIT', 'pack_batch', 'randomize', 'shrink_architecture', 'shrink_model',
+    'tiny_clamp_model'
+]

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def randomize(module: nn.Module, *, seed: int = 0) -> nn.Module:
+    """Gives every parameter and statistic of ``module`` a random value, in place, and returns it.
+
+    Fresh networks hide errors: weights that start at 0, norms that start as the identity. Matrices keep the scale that
+    lets deep networks neither vanish nor explode.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim < 2:
+                parameter.add_(0.2 * noise)
+            else:
+                parameter.copy_(noise / parameter[0].numel()**0.5)
+        for name, buffer in module.named_buffers():
+            if name.endswith('running_mean'):
+                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
+            elif name.endswith('running_var'):
+                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return module

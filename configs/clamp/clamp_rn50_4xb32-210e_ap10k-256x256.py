@@ -58,7 +58,7 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=True))
 
 # base dataset settings
-dataset_type = 'AP10KDataset'
+dataset_type = 'CheckedAP10KDataset'  # MMPose's AP10KDataset; unusable annotations are a clear error
 data_mode = 'topdown'
 data_root = 'data/ap10k/'
 
@@ -86,7 +86,7 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=4,
     persistent_workers=False,  # workers start anew with the epoch's seed
-    worker_init_fn=dict(type='epoch_worker_init'),
+    #EW
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,

@@ -67,7 +67,7 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=True))
 
 # base dataset settings
-dataset_type = 'CocoDataset'
+dataset_type = 'CheckedCocoDataset'  # MMPose's CocoDataset; unusable annotations are a clear error
 data_mode = 'topdown'
 data_root = 'data/coco/'
 
@@ -95,7 +95,7 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=4,
     persistent_workers=False,  # workers start anew with the epoch's seed
-    worker_init_fn=dict(type='epoch_worker_init'),
+    #EW
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,

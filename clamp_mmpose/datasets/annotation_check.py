@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+
+class AnnotationCheck:
+    """Refuses an annotation file that has nothing to learn from, and says what is in it instead.
+
+    A mixin for MMPose's COCO-style datasets, which skip instances without keypoints and then fail on an empty list, far
+    from the cause. Raises ValueError, naming the file, when it is no JSON, holds no usable instance, or has another
+    number of keypoints than the dataset's metainfo.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        try:
+            data_list = super().load_data_list()
+        except json.JSONDecodeError as error:
+            raise ValueError(f'ann_file={self.ann_file!r} is not a complete JSON file: {error}') from error
+        if not data_list:
+            raise ValueError(f'{type(self).__name__}: {self.bbox_file or self.ann_file!r} gives no instance to use'
+                             f'{self._why_empty()}')
+        expected = len(self.metainfo['keypoint_id2name'])
+        found = {info['keypoints'].shape[1] for info in data_list}
+        if found != {expected}:
+            raise ValueError(f'{type(self).__name__}: the instances of ann_file={self.ann_file!r} have '
+                             f'{sorted(found)} keypoints, its metainfo names {expected}')
+        return data_list
+
+    def _why_empty(self) -> str:
+        with open(self.ann_file, encoding='utf-8') as file:
+            annotations = json.load(file).get('annotations', [])
+        reasons = Counter(_why_unused(annotation) for annotation in annotations)
+        found = ', '.join(f'{count} {reason}' for reason, count in reasons.items()) or 'it has none'
+        return (f'. Of its {len(annotations)} annotations: {found}. An instance needs bbox (x, y, w, h) and keypoints '
+                '(x, y, v for each), at least one of them labelled')
+
+
+def _why_unused(annotation: dict) -> str:
+    for key in ('keypoints', 'bbox'):
+        if key not in annotation:
+            return f'without {key!r}'
+    if annotation.get('iscrowd'):
+        return 'of a crowd'
+    if not any(annotation['keypoints'][2::3]):
+        return 'without a labelled keypoint'
+    return 'with an empty box'

@@ -1,0 +1,3 @@
+from .checked_body_datasets import CheckedCocoDataset
+
+__all__ = ['CheckedCocoDataset']

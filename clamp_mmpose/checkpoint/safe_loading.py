@@ -25,6 +25,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from .safe_globals import RefusedGlobal, allow_training_state
+from .torchscript_archive import is_torchscript
 
 Source = Union[str, os.PathLike, BinaryIO]
 MapLocation = Union[str, torch.device, Callable, dict, None]
@@ -38,16 +39,18 @@ class UnsafeCheckpointError(CheckpointError):
     """A checkpoint that asks for more than training state needs. Nothing of it was run."""
 
 
-def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '') -> Any:
+def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '', mmap: bool = False) -> Any:
     """Reads a checkpoint written by `torch.save`, in torch's zip format or the one before it.
 
-    `name` is what errors call a `source` that is not a path. Raises `UnsafeCheckpointError` for a file that
-    asks for any callable beyond training state, `CheckpointError` for one that is no checkpoint or truncated.
+    `name` is what errors call a `source` that is not a path; `mmap` maps a file of the zip format, so that only what is
+    used is read. Raises `UnsafeCheckpointError` for a file that asks for any callable beyond training state,
+    `CheckpointError` for one that is no checkpoint or truncated.
     """
     name = name or str(source)
+    mmap = mmap and zipfile.is_zipfile(source)
     refuse_foreign_archive(source, name)
     try:
-        return torch.load(source, map_location=map_location, weights_only=True)
+        return torch.load(source, map_location=map_location, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         # torch wraps advice around the message of its unpickler.
         reason = error.__context__ or error
@@ -59,7 +62,7 @@ def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '
             'program to run when it is read; nothing of this one was run. If you made the file yourself and need '
             'that class, call torch.serialization.add_safe_globals before loading.') from None
     except (EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f'{name} cannot be loaded, it may be truncated: {first_line(error)}') from error
+        raise CheckpointError(f'{name} cannot be loaded (truncated?): {first_line(error)}') from error
 
 
 def named_global(message: str) -> str:
@@ -70,16 +73,19 @@ def named_global(message: str) -> str:
 
 def refuse_foreign_archive(source: Source, name: str) -> None:
     """Raises `CheckpointError` for TorchScript and tar archives, which torch before 2.6 reads unsafely."""
-    if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            if any(Path(member).name == 'constants.pkl' for member in archive.namelist()):
-                raise CheckpointError(
-                    f'{name} is a TorchScript archive, not a checkpoint. CLIP weights in this format go into '
-                    "init_cfg=dict(type='CLIPPretrained', checkpoint=...) of a backbone or text encoder.")
-    elif tarfile.is_tarfile(source):
+    if is_torchscript(source):
+        raise CheckpointError(
+            f'{name} is a TorchScript archive, not a checkpoint. CLIP weights in this format go into '
+            "init_cfg=dict(type='CLIPPretrained', checkpoint=...) of a backbone or text encoder.")
+    rewind(source)
+    if tarfile.is_tarfile(source):
         raise CheckpointError(
             f'{name} is a tar archive (PyTorch 0.1, or not a checkpoint) and cannot be read safely. '
             'Unpack it, or save it again with a newer PyTorch.')
+    rewind(source)
+
+
+def rewind(source: Source) -> None:
     if not isinstance(source, (str, os.PathLike)):
         source.seek(0)
 
@@ -98,15 +104,19 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> Any:
     return safe_load(path, map_location)
 
 
-def load_from_http(filename: str, map_location: MapLocation = None) -> Any:
-    """Downloads into torch's own cache folder, on one process per machine, and reads from there."""
+def download(address: str) -> Path:
+    """Downloads into torch's own cache folder, on one process per machine. A file that is there already is kept."""
     folder = Path(torch.hub.get_dir(), 'checkpoints')
-    path = folder / Path(urlparse(filename).path).name
+    path = folder / Path(urlparse(address).path).name
     if dist.get_local_rank() == 0 and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(filename, str(path), progress=os.isatty(0))
+        torch.hub.download_url_to_file(address, str(path), progress=os.isatty(0))
     dist.barrier()
-    return safe_load(path, map_location)
+    return path
+
+
+def load_from_http(filename: str, map_location: MapLocation = None) -> Any:
+    return safe_load(download(filename), map_location)
 
 
 def load_from_torchvision(filename: str, map_location: MapLocation = None) -> Any:

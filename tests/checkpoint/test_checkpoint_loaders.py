@@ -1,5 +1,6 @@
 """Every scheme of MMEngine's loader reads safely; files of other kinds are named as what they are."""
 import builtins
+import io
 import shutil
 import sys
 import tarfile
@@ -10,7 +11,7 @@ import torch
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from clamp_mmpose.checkpoint import CheckpointError, UnsafeCheckpointError, safe_loading
+from clamp_mmpose.checkpoint import CheckpointError, UnsafeCheckpointError, safe_load, safe_loading
 
 WEIGHTS = dict(state_dict={'backbone.weight': torch.arange(3.0)})
 
@@ -112,6 +113,8 @@ def test_tar_archive_is_refused(tmp_path):
         archive.add(tmp_path / 'storages', 'storages')
     with pytest.raises(CheckpointError, match=r'old\.pth is a tar archive'):
         CheckpointLoader.load_checkpoint(str(path))
+    with pytest.raises(CheckpointError, match=r'old\.pth is a tar archive'):
+        safe_load(io.BytesIO(path.read_bytes()), name='old.pth')
 
 
 @pytest.mark.parametrize('new_format', [True, False], ids=['zip', 'before-zip'])

@@ -19,6 +19,7 @@ COMMANDS = {
     'demo': 'demo',
     'doctor': 'doctor',
     'make-toy-data': 'make_toy_data',
+    'visualize': 'visualize',
 }
 # These use the standard library alone and run without `import clamp_mmpose`, which needs MMPose and PyTorch.
 STANDALONE = {'doctor', 'demo'}

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the report. Returns 1 if something is broken, 0 if all is well or there are only warnings."""
-    print('Trying the imports, each in its own process ...', file=sys.stderr, flush=True)
+    print('Trying the imports ...', file=sys.stderr, flush=True)
     stack = examine()
     findings = diagnose(stack)
     if args.json:

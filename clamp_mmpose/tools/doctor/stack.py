@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import NamedTuple
@@ -40,6 +39,17 @@ VARIABLES = ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD']
 
 TIMEOUT = 300  # seconds; a first import from a cold disk can take tens of seconds
 MARK = 'clamp-mmpose doctor: '
+CHILD = f"""
+import json, sys
+sys.path[:] = [path for path in sys.path if path]  # `-c` looks into the working directory, a script does not
+for name, code in json.loads(sys.argv[1]).items():
+    info = {{}}
+    try:
+        exec(code, {{'info': info}})
+    except BaseException as error:
+        info['error'] = ' '.join(f'{{type(error).__name__}}: {{error}}'.split())[:600]
+    print({MARK!r} + json.dumps({{name: info}}), flush=True)
+"""
 
 
 class Probe(NamedTuple):
@@ -91,35 +101,35 @@ def requirements_of(distribution: str) -> list[str]:
         return []
 
 
-def try_import(probe: Probe) -> dict:
-    """Runs one probe in a Python of its own, so that a crash is a result: ok, seconds, error and details."""
-    code = f"""
-import json, sys
-sys.path[:] = [path for path in sys.path if path]  # `-c` looks into the working directory, a script does not
-info = {{}}
-try:
-    {probe.code}
-except BaseException as error:
-    info['error'] = ' '.join(f'{{type(error).__name__}}: {{error}}'.split())[:600]
-print({MARK!r} + json.dumps(info), flush=True)
-"""
-    command = [sys.executable, '-W', 'ignore', '-c', code]
+def try_imports(probes: dict[str, Probe]) -> dict[str, dict]:
+    """Tries the probes one after the other in one new Python. Returns {probe: details, or why it fails}.
+
+    Where that Python dies, `error` says so for the probe it died in and for those it did not come to.
+    """
+    command = [sys.executable, '-W', 'ignore', '-c', CHILD, json.dumps({name: probes[name].code for name in probes})]
     environ = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    started = time.monotonic()
     try:
         process = subprocess.run(
             command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        return {'ok': False, 'seconds': TIMEOUT, 'error': f'no answer within {TIMEOUT} s'}
-    result = {'ok': True, 'seconds': round(time.monotonic() - started, 1)}
-    answers = [line for line in process.stdout.decode(errors='replace').splitlines() if line.startswith(MARK)]
-    if answers:
-        result.update(json.loads(answers[-1][len(MARK) :]))
-    else:
-        result['error'] = how_it_ended(process.returncode, process.stderr.decode(errors='replace'))
-    result['ok'] = 'error' not in result
-    return result
+        return {name: {'error': f'no answer within {TIMEOUT} s'} for name in probes}
+    ending = how_it_ended(process.returncode, process.stderr.decode(errors='replace'))
+    results = {name: {'error': ending} for name in probes}
+    for line in process.stdout.decode(errors='replace').splitlines():
+        if line.startswith(MARK):
+            results.update(json.loads(line[len(MARK) :]))
+    return results
+
+
+def try_each_import(probes: dict[str, Probe]) -> dict[str, dict]:
+    """Like `try_imports`, and what fails is tried again in a Python of its own, untouched by other failures."""
+    results = try_imports(probes)
+    failing = [{name: probes[name]} for name in probes if 'error' in results[name]]
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        for result in pool.map(try_imports, failing):
+            results.update(result)
+    return {name: {'ok': 'error' not in result, **result} for name, result in results.items()}
 
 
 def how_it_ended(status: int, stderr: str) -> str:
@@ -141,19 +151,17 @@ def examine() -> dict:
     """Everything the checks look at, as plain data.
 
     Keys: python, executable, pip (the command), versions {distribution: version or None}, torchvision_requires,
-    imports {probe: what `try_import` returns}, environ {variable: value}.
+    imports {probe: ok, error, details}, environ {variable: value}.
     """
     versions = {name: version_of(name) for name in DISTRIBUTIONS + RIVALS}
     versions = {name: version for name, version in versions.items() if version or name in DISTRIBUTIONS}
     probes = {name: probe for name, probe in PROBES.items() if name != 'transformers' or versions[name]}
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        imports = dict(zip(probes, pool.map(try_import, probes.values())))
     return {
         'python': platform.python_version(),
         'executable': sys.executable,
         'pip': pip_command(),
         'versions': versions,
         'torchvision_requires': requirements_of('torchvision'),
-        'imports': imports,
+        'imports': try_each_import(probes),
         'environ': {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }

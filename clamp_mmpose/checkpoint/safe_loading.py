@@ -108,10 +108,12 @@ def download(address: str) -> Path:
     """Downloads into torch's own cache folder, on one process per machine. A file that is there already is kept."""
     folder = Path(torch.hub.get_dir(), 'checkpoints')
     path = folder / Path(urlparse(address).path).name
-    if dist.get_local_rank() == 0 and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(path), progress=os.isatty(0))
-    dist.barrier()
+    try:
+        if dist.get_local_rank() == 0 and not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(path), progress=os.isatty(0))
+    finally:
+        dist.barrier()
     return path
 
 

@@ -126,7 +126,7 @@ def test_resnet_dense_is_the_attention_pool_asked_at_every_position():
 
 def _attention_pool_by_hand(pool, x, source):
     """(B, 1 + h * w, D): softmax(q k / sqrt(d)) v for every query and head, one at a time."""
-    B, C, h, w = x.shape
+    C, h, w = x.shape[1:]
     tokens = x.flatten(2).transpose(1, 2)
     tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1)
     tokens = tokens + resize_by_hand(pool.positional_embedding, source, (h, w))

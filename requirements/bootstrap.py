@@ -8,6 +8,7 @@ Standard library only, and no syntax newer than Python 3.6, so that an old Pytho
 import collections
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,8 @@ def make_venv():
     if venv_python() is None:
         # Not sys.executable: that may be a Python in the .venv that was just removed.
         must(getattr(sys, '_base_executable', sys.executable), '-m', 'venv', VENV)
+    elif not succeeds(*pip('--version')):
+        must(PYTHON, '-m', 'ensurepip')  # interrupted half-way
 
 
 def install_mmcv():
@@ -159,17 +162,19 @@ def reason_to_rebuild(state, *, this_python):
 
 
 def check_machine():
-    """Finds what would fail minutes later."""
+    """Finds what would fail minutes later: an unfit Python, no compiler."""
     version = sys.version_info[:2]
     if not OLDEST <= version <= NEWEST:
         others = [f'python3.{minor}' for minor in range(OLDEST[1], NEWEST[1] + 1)]
-        found = [name for name in others if shutil.which(name)] or others[:1]
+        found = [name for name in others if shutil.which(name)]
+        cure = f'make PYTHON={found[0]} setup' if found else 'install Python 3.11, then make PYTHON=python3.11 setup'
         raise SetupError(
             'This is Python {}.{}; the pinned set needs 3.11, 3.12 or 3.13 (tested: 3.11).\n'
-            'What to do: make PYTHON={} setup'.format(*version, found[0])
+            'What to do: {}'.format(*version, cure)
         )
     missing = []
-    if not shutil.which(os.environ.get('CXX', 'c++')) or not shutil.which(os.environ.get('CC', 'cc')):
+    compilers = [os.environ.get('CC') or 'cc', os.environ.get('CXX') or 'c++']
+    if not all(shutil.which(shlex.split(command)[0]) for command in compilers):
         missing.append(('a C and C++ compiler', 'build-essential'))
     if not Path(sysconfig.get_paths()['include'], 'Python.h').exists():
         missing.append(("Python's header files", 'python3-dev'))
@@ -184,6 +189,9 @@ def check_machine():
                 ', '.join(what for what, _ in missing), ' '.join(package for _, package in missing)
             )
         )
+
+
+def check_disk():
     free_gb = shutil.disk_usage(str(ROOT)).free / 1e9
     if free_gb < DISK_GB:
         raise SetupError(f'{free_gb:.1f} GB are free at {ROOT}; the environment takes up to {DISK_GB} GB.')
@@ -192,6 +200,8 @@ def check_machine():
 def set_up(*, this_python):
     state = read_state()
     reason = reason_to_rebuild(state, this_python=this_python)
+    if reason or venv_python() is None:
+        check_machine()
     if reason:
         say(f'Making .venv anew: {reason}.')
         shutil.rmtree(str(VENV))
@@ -206,8 +216,8 @@ def set_up(*, this_python):
         say(f'Changed in .venv since it was made, now put back: {", ".join(lost)}.')
         done.clear()
         pending = list(STEPS)
-    if STEPS[0] in pending and venv_python() is None:
-        check_machine()
+    if venv_python() is None:
+        check_disk()
     state['home'] = str(VENV)
     write_state(state)
     for step in pending:

@@ -33,8 +33,8 @@ REASONS = (
         'Run the command again with MAX_JOBS=1 before it.',
     ),
     (
-        r'No matching distribution found|Could not find a version',
-        'The package index offers no such version to this Python on this kind of machine.',
+        r'No matching distribution found|Could not find a version|ResolutionImpossible',
+        'The package index does not answer, or has no such version for this Python and this kind of machine.',
         'The pins are for Python 3.11 to 3.13 on Linux; elsewhere follow "In an existing environment" in README.md.',
     ),
 )

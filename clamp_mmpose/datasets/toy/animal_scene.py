@@ -9,9 +9,10 @@ from .animal_drawing import draw_animal
 from .animal_pose import AnimalPose, sample_animal_pose
 from .background import LANDSCAPES, paint_clutter, paint_landscape, paint_shadow
 from .canvas import Canvas
+from .figure import visible_box
 from .geometry import View
 from .keypoint_formats import AP10K_CATEGORY_IDS, AP10K_SKELETON
-from .scene import Scene
+from .scene import Scene, box_overlap
 from .species import SPECIES, Species
 
 IMAGE_SIZES = ((256, 192), (288, 216), (320, 240), (256, 256))
@@ -45,8 +46,7 @@ def draw_animal_scene(layout: np.random.Generator, paint: np.random.Generator, s
         base = np.array([layout.uniform(0, width), layout.uniform(.75, 1.05) * height])
         paint_clutter(canvas, paint, landscape, base, layout.uniform(14, 34))
     annotations = [_annotate(canvas, placement, figure) for placement, figure in zip(placements, figures)]
-    step = canvas.supersampling
-    return Scene(canvas.image(), canvas.owner[::step, ::step] == 0, landscape.background,
+    return Scene(canvas.image(), canvas.background(), landscape.background,
                  [annotation for annotation in annotations if annotation is not None])
 
 
@@ -58,7 +58,7 @@ def _place_animals(rng, species, width, height, horizon) -> list:
         target = rng.uniform(.55, .92) if count == 1 else rng.uniform(.45, .65)
         for _ in range(8):
             placement = _place(rng, kind, target, width, height, horizon)
-            if all(_overlap(placement.box, other.box) < _MAX_OVERLAP for other in placements):
+            if all(box_overlap(placement.box, other.box) < _MAX_OVERLAP for other in placements):
                 placements.append(placement)
                 break
     return sorted(placements, key=lambda placement: placement.view.origin[1])  # the nearest is drawn last
@@ -90,12 +90,6 @@ def _extent(species: Species, pose: AnimalPose, view: View) -> np.ndarray:
     return np.array([*low, *high])
 
 
-def _overlap(first: np.ndarray, second: np.ndarray) -> float:
-    size = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None)
-    areas = [np.prod(box[2:] - box[:2]) for box in (first, second)]
-    return float(np.prod(size) / min(areas))
-
-
 def _footprint(placement: Placement) -> np.ndarray:
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     return np.stack([.75 * np.cos(angles), np.zeros(24), .45 * np.sin(angles)], axis=1)
@@ -105,7 +99,7 @@ def _annotate(canvas: Canvas, placement: Placement, figure) -> dict | None:
     flags = figure.visibility(canvas, AP10K_SKELETON)
     if np.count_nonzero(flags) < _MIN_KEYPOINTS:
         return None
-    box = figure.box(canvas)
+    box = visible_box(canvas, figure.parts)
     points = np.where(flags[:, None] > 0, np.rint(figure.keypoints), 0)
     keypoints = np.concatenate([points, flags[:, None]], axis=1).astype(int).ravel().tolist()
     return dict(

@@ -71,6 +71,10 @@ class Canvas:
         """The picture at its final size: (height, width, 3) uint8, RGB."""
         return cv2.resize(self.color, (self.width, self.height), interpolation=cv2.INTER_AREA)
 
+    def background(self) -> np.ndarray:
+        """Where no part is painted, at the final size: (height, width) bool."""
+        return self.owner[::self.supersampling, ::self.supersampling] == 0
+
     def owner_at(self, point: np.ndarray) -> int:
         """The part seen at a point inside the picture."""
         x, y = np.clip(np.rint(self.scaled(point)).astype(int), 0, [self.owner.shape[1] - 1, self.owner.shape[0] - 1])

@@ -22,19 +22,6 @@ class Figure:
     own_parts: list
     parts: range
 
-    def mask(self, canvas: Canvas) -> np.ndarray:
-        """Where the body is seen, on the enlarged canvas: bool."""
-        return (canvas.owner >= self.parts.start) & (canvas.owner < self.parts.stop)
-
-    def box(self, canvas: Canvas) -> tuple | None:
-        """The box x, y, w, h, in whole pixels, of what is seen of the body; None when nothing is."""
-        mask = self.mask(canvas)
-        columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-        if not len(columns):
-            return None
-        x1, y1, x2, y2 = (int(v) // canvas.supersampling for v in (columns[0], rows[0], columns[-1], rows[-1]))
-        return x1, y1, x2 - x1 + 1, y2 - y1 + 1
-
     def visibility(self, canvas: Canvas, skeleton: tuple) -> np.ndarray:
         """The flags (K,) that an annotator would give.
 
@@ -55,3 +42,16 @@ class Figure:
                     flags[point] = HIDDEN
         flags[~inside | self.away] = UNLABELLED
         return flags
+
+
+def visible_mask(canvas: Canvas, parts: range) -> np.ndarray:
+    """Where any of the parts is seen, on the enlarged canvas: bool."""
+    return (canvas.owner >= parts.start) & (canvas.owner < parts.stop)
+
+
+def visible_box(canvas: Canvas, parts: range) -> tuple:
+    """The box x, y, w, h, in whole pixels, around what is seen of the parts. They must be seen somewhere."""
+    mask = visible_mask(canvas, parts)
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    x1, y1, x2, y2 = (int(v) // canvas.supersampling for v in (columns[0], rows[0], columns[-1], rows[-1]))
+    return x1, y1, x2 - x1 + 1, y2 - y1 + 1

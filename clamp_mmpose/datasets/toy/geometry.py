@@ -55,10 +55,15 @@ class View:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Body points (..., 3) -> pixels (..., 2)."""
+        seen = self.camera(points)
+        return self.origin + self.scale * seen[..., :2] * [self.facing, -1]
+
+    def camera(self, points: np.ndarray) -> np.ndarray:
+        """Body points (..., 3) -> to the side, up, towards the viewer, in body units (..., 3)."""
         x, y, z = np.moveaxis(turn(points, self.yaw), -1, 0)
-        up = y * np.cos(self.elevation) + z * np.sin(self.elevation)  # what is far away stands higher
-        return self.origin + self.scale * np.stack([self.facing * x, -up], axis=-1)
+        c, s = np.cos(self.elevation), np.sin(self.elevation)
+        return np.stack([x, c * y + s * z, s * y - c * z], axis=-1)  # what is far away stands higher
 
     def depth(self, points: np.ndarray) -> np.ndarray:
-        """Distance towards the viewer, in body units."""
-        return -turn(points, self.yaw)[..., 2]
+        """How far points (..., 3) are towards the viewer, in body units (...)."""
+        return self.camera(points)[..., 2]

@@ -49,6 +49,10 @@ MPII_KEYPOINTS = ('right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_kn
                   'upper_neck', 'head_top', 'right_wrist', 'right_elbow', 'right_shoulder', 'left_shoulder',
                   'left_elbow', 'left_wrist')
 
+# Pairs of 1-based keypoint numbers.
+MPII_SKELETON = ((1, 2), (2, 3), (3, 7), (7, 4), (4, 5), (5, 6), (7, 8), (8, 9), (9, 10), (8, 13), (13, 12), (12, 11),
+                 (8, 14), (14, 15), (15, 16))
+
 
 def _numbered_species() -> list:
     pairs = [(name, family) for family, names in AP10K_FAMILIES.items() for name in names]

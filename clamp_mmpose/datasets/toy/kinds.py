@@ -5,8 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 from .animal_scene import draw_animal_scene
-from .annotations import write_ap10k
+from .annotations import write_ap10k, write_coco, write_mpii, write_mpii_ground_truth
 from .keypoint_formats import AP10K_CATEGORY_IDS
+from .person_pose import POSTURES
+from .person_scene import draw_person_scene
 from .scene import Scene
 from .species import SPECIES
 
@@ -30,4 +32,23 @@ class Animals:
         return {name: counts[number] for name, number in AP10K_CATEGORY_IDS.items() if counts[number]}
 
 
-KINDS = dict(animals=Animals())
+class People:
+    """People in many postures, in COCO's and in MPII's format."""
+    num_subjects = len(POSTURES)
+    annotation_files = (*(f'person_keypoints_{split}.json' for split in SPLITS),
+                        *(f'mpii_{split}.json' for split in SPLITS), 'mpii_gt_val.mat')
+
+    def draw(self, layout, paint, *, subject: int) -> Scene:
+        return draw_person_scene(layout, paint, POSTURES[subject])
+
+    def write(self, folder: Path, split: str, images: list, scenes: list) -> dict:
+        people = [dict(person, image_id=image['id'], file_name=image['file_name'])
+                  for image, scene in zip(images, scenes) for person in scene.annotations]
+        write_coco(folder / f'person_keypoints_{split}.json', images, people)
+        write_mpii(folder / f'mpii_{split}.json', people)
+        if split == 'val':
+            write_mpii_ground_truth(folder / 'mpii_gt_val.mat', people)
+        return dict(person=len(people))
+
+
+KINDS = dict(animals=Animals(), people=People())

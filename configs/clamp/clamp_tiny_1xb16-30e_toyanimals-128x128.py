@@ -36,7 +36,7 @@ model = dict(
         bgr_to_rgb=True),
     backbone=dict(
         type='CLIPResNet',
-        arch=dict(embed_dim=64, layers=(1, 2, 2, 1), width=32),
+        arch=dict(embed_dim=64, layers=(2, 2, 2, 2), width=16),
         input_size=codec['input_size']),
     neck=dict(
         type='PromptLearnerNeck',
@@ -47,7 +47,7 @@ model = dict(
         context_decoder=dict(width=64, num_layers=1)),
     head=dict(
         type='CLAMPHead',
-        in_channels=1024 + num_keypoints,
+        in_channels=512 + num_keypoints,
         out_channels=num_keypoints,
         deconv_out_channels=(64, 64, 64),
         deconv_kernel_sizes=(4, 4, 4),

@@ -95,7 +95,7 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=4,
     persistent_workers=False,  # workers start anew with the epoch's seed
-    #EW
+    worker_init_fn=dict(type='epoch_worker_init'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,

@@ -64,6 +64,9 @@ class CLAMPHead(HeatmapHead):
         self.feature_loss = None if feature_loss is None else MODELS.build(feature_loss)
 
     def forward(self, feats: VisionLanguageFeatures) -> Tensor:
+        if feats[-1].shape[1] != self.in_channels:
+            raise ValueError(f'in_channels={self.in_channels} of CLAMPHead, but the last map in front of it has '
+                             f"{feats[-1].shape[1]} channels: the backbone's and one per keypoint name of the neck")
         heatmaps = super().forward(feats)
         size = (heatmaps.shape[-1], heatmaps.shape[-2])
         if self.decoder is not None and size != tuple(self.decoder.heatmap_size):

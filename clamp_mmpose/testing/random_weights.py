@@ -7,17 +7,18 @@ from torch import nn
 def randomize(module: nn.Module, *, seed: int = 0) -> nn.Module:
     """Gives every parameter and statistic of ``module`` a random value, in place, and returns it.
 
-    Fresh networks hide errors: weights that start at 0, norms that start as the identity. Matrices keep the scale that
-    lets deep networks neither vanish nor explode.
+    Fresh networks hide errors: weights that start at 0, norms that start as the identity. Matrices get the scale that
+    lets deep networks neither vanish nor explode, and scalars keep their value. The values depend on ``seed`` and the
+    module's layout alone.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for name, parameter in module.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim < 2:
-                parameter.add_(0.2 * noise)
-            else:
+            if parameter.ndim > 1:
                 parameter.copy_(noise / parameter[0].numel()**0.5)
+            elif parameter.ndim == 1:  # the weight of a norm, or any bias
+                parameter.copy_(0.2 * noise + (1 if name.endswith('weight') else 0))
         for name, buffer in module.named_buffers():
             if name.endswith('running_mean'):
                 buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))

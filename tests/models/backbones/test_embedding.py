@@ -22,10 +22,7 @@ def make_clip(arch, **changes):
     # Without torch's own initialisation, which takes seconds for the large towers.
     with torch.device('meta'):
         clip = CLIP(embed_dim, dict(vision, **changes), dict(_TEXT), quick_gelu=quick_gelu)
-    for buffer in clip.visual.to_empty(device='cpu').buffers():
-        buffer.zero_()
-    for parameter in clip.visual.parameters():
-        torch.nn.init.ones_(parameter)
+    clip.visual.to_empty(device='cpu')
     randomize(clip.visual)
     return clip.eval()
 

@@ -21,8 +21,8 @@ NOT_OF_A_TOWER = re.compile(r'(logit_scale|logit_bias|(.+\.)?attn_mask|' + '|'.j
 class CLIPFile:
     """A CLIP model on disk. Tensors are mapped where the format allows, so that only the tower in use is read.
 
-    `tensors`: names as OpenAI's, `visual.*` for the image tower and no prefix for the text tower. `quick_gelu`: for
-    'visual' and 'text', whether the model was trained with QuickGELU, None where the file does not tell.
+    ``tensors``: names as OpenAI's, ``visual.*`` for the image tower and no prefix for the text tower. ``quick_gelu``:
+    for 'visual' and 'text', whether the model was trained with QuickGELU, None where the file does not tell.
     """
 
     path: Path
@@ -39,9 +39,10 @@ class CLIPFile:
 
 
 def read_clip_file(path: Path) -> CLIPFile:
-    """Reads OpenAI's TorchScript archives, open_clip's and Hugging Face's `.pt`, `.bin`, `.safetensors`, and folders.
+    """Reads OpenAI's TorchScript archives, open_clip's and Hugging Face's ``.pt``, ``.bin``, ``.safetensors``, and
+    folders.
 
-    No code of a file is run. Raises `CheckpointError`, naming the file, when it cannot be read.
+    No code of a file is run. Raises ``CheckpointError``, naming the file, when it cannot be read.
     """
     try:
         if path.is_dir():

@@ -19,9 +19,9 @@ GRID_TABLES = ('positional_embedding', 'attnpool.positional_embedding')
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What became of each tensor. `missing`: of the tower, not in the file; `left_over`: the other way round.
+    """What became of each tensor. ``missing``: of the tower, not in the file; ``left_over``: the other way round.
 
-    `resized` maps a position table to (rows in the file, rows in the tower).
+    ``resized`` maps a position table to (rows in the file, rows in the tower).
     """
 
     loaded: list[str]
@@ -47,11 +47,11 @@ def shorten(names: list[str]) -> str:
 
 @torch.no_grad()
 def load_clip_tower(module: nn.Module, file: CLIPFile, *, allow_missing: bool = False) -> LoadReport:
-    """Copies the weights of `file` into `module.tower`, in the tower's own precision.
+    """Copies the weights of ``file`` into ``module.tower``, in the tower's own precision.
 
-    Position tables are resized: those of an image bilinearly to `module.grid_size` = (h, w), that of the text to its
-    first rows. Raises `CheckpointError` for a file without such a tower or, unless `allow_missing`, without some of its
-    tensors, and ValueError for another architecture.
+    Position tables are resized: those of an image bilinearly to ``module.grid_size`` = (h, w), that of the text to its
+    first rows. Raises ``CheckpointError`` for a file without such a tower or, unless ``allow_missing``, without some of
+    its tensors, and ValueError for another architecture.
     """
     part = module.clip_part
     tensors, own = file.tower(part), module.tower.state_dict()

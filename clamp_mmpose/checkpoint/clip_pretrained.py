@@ -20,10 +20,10 @@ WEIGHT_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
 # In the root registry, so that `type='CLIPPretrained'` is found under any default scope.
 @WEIGHT_INITIALIZERS.register_module()
 class CLIPPretrained:
-    """Initializes an image or text tower from CLIP weights: `init_cfg=dict(type='CLIPPretrained', checkpoint=...)`.
+    """Initializes an image or text tower from CLIP weights: ``init_cfg=dict(type='CLIPPretrained', checkpoint=...)``.
 
     Logs what was loaded, resized, missing and left over. No file is trusted: TorchScript archives are read without
-    their program, and pickles with `weights_only`.
+    their program, and pickles with ``weights_only``.
 
     Args:
         checkpoint: an archive of OpenAI (RN50.pt), a state dict of open_clip (.pt, .bin, .safetensors; a checkpoint of
@@ -52,13 +52,13 @@ class CLIPPretrained:
             update_init_info(module, init_info=f'CLIPPretrained: load from {self.checkpoint}')
 
     def _locate(self, arch_name: str | None) -> tuple[Path, bool | None]:
-        """The file or folder of `checkpoint` and, for a tag, whether its model was trained with QuickGELU."""
+        """The file or folder of ``checkpoint`` and, for a tag, whether its model was trained with QuickGELU."""
         if str(self.checkpoint).startswith(('http://', 'https://')):
             return self._fetch(download, self.checkpoint), None
         path = Path(self.checkpoint).expanduser()
         if path.exists():
             return path, None
-        if path.suffix in WEIGHT_SUFFIXES or len(path.parts) > 1:
+        if path.suffix in WEIGHT_SUFFIXES or any(separator in self.checkpoint for separator in '/\\'):
             raise FileNotFoundError(f"checkpoint='{self.checkpoint}' does not exist")
         return self._locate_tag(arch_name)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class TowerShape:
-    """The architecture of one tower. `blocks` counts per stage, one stage for a transformer.
+    """The architecture of one tower. ``blocks`` counts per stage, one stage for a transformer.
 
-    `embed_dim` is None for a tower that ends before its embedding; it may then have fewer blocks than the full one.
+    ``embed_dim`` is None for a tower that ends before its embedding; it may then have fewer blocks than the full one.
     """
 
     kind: str
@@ -22,7 +22,7 @@ class TowerShape:
     embed_dim: int | None = None
 
     def holds(self, other: TowerShape) -> bool:
-        """Whether a tower of the shape `other` can take its weights from one of this shape."""
+        """Whether a tower of the shape ``other`` can take its weights from one of this shape."""
         same = all(
             getattr(self, field) == getattr(other, field) for field in ('kind', 'width', 'patch_size', 'vocab_size'))
         if other.embed_dim is not None:

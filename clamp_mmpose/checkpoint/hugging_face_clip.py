@@ -70,7 +70,7 @@ def find_weight_files(folder: Path) -> list[Path]:
 
 
 def read_config(folder: Path) -> dict:
-    """The model's `config.json`; empty when there is none. Raises ValueError when it is not of a CLIP model."""
+    """The model's ``config.json``; empty when there is none. Raises ValueError when it is not of a CLIP model."""
     path = folder / 'config.json'
     if not path.is_file():
         return {}
@@ -85,7 +85,7 @@ def read_config(folder: Path) -> dict:
 
 
 def uses_quick_gelu(config: dict, part: str) -> bool | None:
-    """Whether the `part` ('visual' or 'text') was trained with QuickGELU; None when the config does not say."""
+    """Whether the ``part`` ('visual' or 'text') was trained with QuickGELU; None when the config does not say."""
     if 'model_type' not in config:
         return None
     tower = config.get({'visual': 'vision_config', 'text': 'text_config'}[part], config)

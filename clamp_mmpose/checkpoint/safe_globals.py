@@ -1,8 +1,8 @@
 """What a training checkpoint may ask for while it is read.
 
-`torch.load(weights_only=True)` accepts tensors and plain containers, and refuses MMEngine's own checkpoints:
+``torch.load(weights_only=True)`` accepts tensors and plain containers, and refuses MMEngine's own checkpoints:
 they also hold NumPy arrays and numbers, log histories, and references to a few functions. This module allows
-exactly those. Where the real function would open a door (`getattr`, `numpy.dtype`, ...) a stand-in answers
+exactly those. Where the real function would open a door (``getattr``, ``numpy.dtype``, ...) a stand-in answers
 under its name and checks what it is asked for.
 """
 from __future__ import annotations
@@ -26,9 +26,9 @@ class RefusedGlobal(pickle.UnpicklingError):
 
 
 class StandIn:
-    """Answers under the name `path` ('module.name') in a checkpoint, in place of the function of that name.
+    """Answers under the name ``path`` ('module.name') in a checkpoint, in place of the function of that name.
 
-    `torch.serialization.add_safe_globals` reads the name from the attributes set here, since torch 2.4.
+    ``torch.serialization.add_safe_globals`` reads the name from the attributes set here, since torch 2.4.
     """
 
     def __init__(self, path: str, function: Callable) -> None:
@@ -41,7 +41,7 @@ class StandIn:
 
 
 def attribute(owner: Any, name: str) -> Callable:
-    """Stands in for `getattr`, by which pickle names methods of a class. Knows `KNOWN_METHODS` only."""
+    """Stands in for ``getattr``, by which pickle names methods of a class. Knows ``KNOWN_METHODS`` only."""
     methods = KNOWN_METHODS.get(owner, {}) if isinstance(owner, (type, StandIn)) else {}
     if not isinstance(name, str) or name not in methods:
         owner = getattr(owner, '__name__', type(owner).__name__)
@@ -58,7 +58,7 @@ def number_dtype(code: str, *_: Any) -> np.dtype:
 
 
 def empty_array(cls: type, shape: tuple[int, ...], _: Any) -> np.ndarray:
-    """The empty array that pickle then fills: NumPy's `_reconstruct` without a choice of class and shape."""
+    """The empty array that pickle then fills: NumPy's ``_reconstruct`` without a choice of class and shape."""
     if cls is not np.ndarray or shape != (0,):
         raise RefusedGlobal(f'numpy.core.multiarray._reconstruct({cls!r}, {shape!r})')
     return np.ndarray((0,), np.int8)
@@ -80,7 +80,7 @@ def latin_bytes(text: str, encoding: str) -> bytes:
 
 
 def empty_bytes(*args: Any) -> bytes:
-    """`bytes()`, which is how pickle writes the content of an array without elements."""
+    """``bytes()``, which is how pickle writes the content of an array without elements."""
     if args:
         raise RefusedGlobal(f'builtins.bytes{args!r}')
     return b''
@@ -122,5 +122,5 @@ SAFE_GLOBALS: list[Callable] = [
 
 
 def allow_training_state() -> None:
-    """Makes `torch.load(..., weights_only=True)` accept MMEngine's checkpoints. May be called repeatedly."""
+    """Makes ``torch.load(..., weights_only=True)`` accept MMEngine's checkpoints. May be called repeatedly."""
     torch.serialization.add_safe_globals(SAFE_GLOBALS)

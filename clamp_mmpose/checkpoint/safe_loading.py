@@ -1,8 +1,8 @@
 """Loading checkpoints through MMEngine without running what the file says.
 
-MMEngine 0.10 leaves `weights_only` to torch. From 2.6 on that refuses MMEngine's own checkpoints; before,
-and for every address on the web, it runs whatever code a file contains. `register_safe_loading` mends both:
-every loader of MMEngine's `CheckpointLoader` reads with `weights_only=True`, and torch is told the parts of a
+MMEngine 0.10 leaves ``weights_only`` to torch. From 2.6 on that refuses MMEngine's own checkpoints; before,
+and for every address on the web, it runs whatever code a file contains. ``register_safe_loading`` mends both:
+every loader of MMEngine's ``CheckpointLoader`` reads with ``weights_only=True``, and torch is told the parts of a
 training state.
 """
 from __future__ import annotations
@@ -40,11 +40,11 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '', mmap: bool = False) -> Any:
-    """Reads a checkpoint written by `torch.save`, in torch's zip format or the one before it.
+    """Reads a checkpoint written by ``torch.save``, in torch's zip format or the one before it.
 
-    `name` is what errors call a `source` that is not a path; `mmap` maps a file of the zip format, so that only what is
-    used is read. Raises `UnsafeCheckpointError` for a file that asks for any callable beyond training state,
-    `CheckpointError` for one that is no checkpoint or truncated.
+    ``name`` is what errors call a ``source`` that is not a path; ``mmap`` maps a file of the zip format, so that only
+    what is used is read. Raises ``UnsafeCheckpointError`` for a file that asks for any callable beyond training state,
+    ``CheckpointError`` for one that is no checkpoint or truncated.
     """
     name = name or str(source)
     mmap = mmap and zipfile.is_zipfile(source)
@@ -72,7 +72,7 @@ def named_global(message: str) -> str:
 
 
 def refuse_foreign_archive(source: Source, name: str) -> None:
-    """Raises `CheckpointError` for TorchScript and tar archives, which torch before 2.6 reads unsafely."""
+    """Raises ``CheckpointError`` for TorchScript and tar archives, which torch before 2.6 reads unsafely."""
     if is_torchscript(source):
         raise CheckpointError(
             f'{name} is a TorchScript archive, not a checkpoint. CLIP weights in this format go into '
@@ -170,8 +170,8 @@ def register_safe_loading() -> None:
     """Makes train, test, resume and pretrained weights load safely on torch >= 2.4, with nothing to set.
 
     Replaces MMEngine's own loaders, for every scheme that MMEngine knows. Files are read with an explicit
-    `weights_only=True`, which TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD does not override. A plain `torch.load(path)`
-    reads MMEngine's checkpoints too, where `weights_only` is the default (torch >= 2.6).
+    ``weights_only=True``, which TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD does not override. A plain ``torch.load(path)``
+    reads MMEngine's checkpoints too, where ``weights_only`` is the default (torch >= 2.6).
     """
     allow_training_state()
     for prefixes, loader in LOADERS.items():

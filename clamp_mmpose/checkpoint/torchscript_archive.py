@@ -1,6 +1,6 @@
 """The tensors of a TorchScript archive, without its program.
 
-OpenAI publishes CLIP as TorchScript. `torch.jit.load` would compile the program in the file and run the parts of it
+OpenAI publishes CLIP as TorchScript. ``torch.jit.load`` would compile the program in the file and run the parts of it
 that restore modules; the weights need none of that. They lie uncompressed in a zip file, next to a pickle that names
 them.
 """
@@ -52,7 +52,7 @@ class ScriptedModule:
 
 
 class ArchiveUnpickler(pickle.Unpickler):
-    """Reads the module tree of an archive. Every class is a `ScriptedModule`; nothing else can be named."""
+    """Reads the module tree of an archive. Every class is a ``ScriptedModule``; nothing else can be named."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         record = next(name for name in archive.namelist() if name.count('/') == 1 and name.endswith('/data.pkl'))
@@ -99,8 +99,8 @@ def is_torchscript(source: str | os.PathLike | BinaryIO) -> bool:
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """The tensors of the archive's module by name, mapped from the file. No code of the archive is run.
 
-    Raises `pickle.UnpicklingError` for an archive that holds more than modules and tensors, and what `zipfile`, `numpy`
-    and `torch` raise for one that is damaged.
+    Raises ``pickle.UnpicklingError`` for an archive that holds more than modules and tensors, and what ``zipfile``,
+    ``numpy`` and ``torch`` raise for one that is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         return ArchiveUnpickler(path, archive).load().tensors()

@@ -70,7 +70,7 @@ def save_hugging_face(folder, *, hidden_act='quick_gelu', **kwargs):
 
 
 def encode_text(model):
-    """open_clip's embeddings of `NAMES`."""
+    """open_clip's embeddings of ``NAMES``."""
     from open_clip import get_tokenizer
     with torch.no_grad():
         return model.encode_text(get_tokenizer('ViT-B-32')(NAMES))

@@ -22,7 +22,7 @@ SAFE_BY_DEFAULT = tuple(int(part) for part in torch.__version__.split('.')[:2]) 
 
 
 class Call:
-    """Pickles as the call `function(*arguments)`, made by whoever reads the pickle."""
+    """Pickles as the call ``function(*arguments)``, made by whoever reads the pickle."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments

@@ -15,7 +15,7 @@ class CLIPBackbone(BaseModule):
     ``arch``: a model name of open_clip, or a dict of ``embed_dim``, optionally ``quick_gelu``, and the fields of
     open_clip's ``CLIPVisionCfg``. ``input_size`` is (W, H) in pixels, as in MMPose's codecs; its position table is what
     the checkpoint holds. Other sizes run too, with the table resized on the fly (bilinear); a checkpoint written at
-    another square size is resized when it is loaded.
+    another size is resized when it is loaded. Our checkpoints say their grid; of others the grid must be square.
 
     Weights come from ``init_cfg=dict(type='CLIPPretrained', checkpoint=...)``, which reads ``clip_part``,
     ``arch_name``, ``quick_gelu``, ``grid_size`` (h, w) and ``tower``.
@@ -45,7 +45,8 @@ class CLIPBackbone(BaseModule):
         self.stride = self._stride(architecture.tower)
         self.grid_size = self._grid(int(input_size[1]), int(input_size[0]))
         self.tower = self._build_tower(architecture, self.grid_size)
-        self._register_load_state_dict_pre_hook(self._resize_loaded_positions)
+        self._register_state_dict_hook(_save_grid)
+        self._register_load_state_dict_pre_hook(self._match_checkpoint)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         if height % self.stride or width % self.stride or min(height, width) < self.stride:
@@ -53,12 +54,26 @@ class CLIPBackbone(BaseModule):
                              f'of {type(self).__name__}')
         return height // self.stride, width // self.stride
 
-    def _resize_loaded_positions(self, state_dict: dict, prefix: str, *args) -> None:
-        key = prefix + self._position_key
-        table = state_dict.get(key)
-        own = dict(self.named_parameters()).get(self._position_key)
-        if table is not None and own is not None and len(table) != len(own) and table.shape[1:] == own.shape[1:]:
-            state_dict[key] = resize_position_table(table, self.grid_size)
+    def _match_checkpoint(self, state_dict: dict, prefix: str, local_metadata: dict, *args) -> None:
+        """Resizes the position table of a checkpoint, and refuses the backbone of another model.
+
+        MMEngine only warns of weights that do not fit, and would go on with random ones.
+        """
+        given = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+        own = dict(self.named_parameters())
+        table, target = given.get(self._position_key), own.get(self._position_key)
+        if table is not None and target is not None and table.shape[1:] == target.shape[1:]:
+            source_grid = local_metadata.get('grid_size')
+            if source_grid is not None or len(table) != len(target):
+                table = resize_position_table(table, self.grid_size, source_grid=source_grid)
+                given[self._position_key] = state_dict[prefix + self._position_key] = table
+        strangers = [key for key in own.keys() & given.keys() if own[key].shape != given[key].shape]
+        if strangers or (given and not own.keys() & given.keys()):
+            key = min(strangers or given)
+            wanted = tuple(own[key].shape) if key in own else 'no such weight'
+            raise ValueError(f'the checkpoint holds a backbone of another architecture than {type(self).__name__} '
+                             f"arch='{self.arch_name}': {prefix}{key} is {tuple(given[key].shape)} there, {wanted} "
+                             'here')
 
     def _freeze(self, stages: Sequence[Sequence[nn.Module | Tensor]]) -> None:
         """Freezes the first ``frozen_stages + 1`` of ``stages``; -1 freezes none."""
@@ -74,3 +89,7 @@ class CLIPBackbone(BaseModule):
             if isinstance(part, nn.Module):
                 part.eval()
         return self
+
+
+def _save_grid(module: CLIPBackbone, state_dict: dict, prefix: str, local_metadata: dict) -> None:
+    local_metadata['grid_size'] = module.grid_size

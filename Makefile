@@ -17,7 +17,7 @@ help:
 	@echo 'make setup   make .venv with the pinned set, or bring it up to date'
 	@echo 'make clean   remove what builds and tools leave behind; .venv, data and work_dirs stay'
 	@echo
-	@echo 'make PYTHON=python3.11 ... chooses the Python of .venv (3.11 to 3.13).'
+	@echo 'make PYTHON=python3.11 ... chooses the Python of .venv (3.11 or 3.12).'
 
 setup:
 	@"$(PYTHON)" requirements/bootstrap.py $(if $(filter file,$(origin PYTHON)),,--this-python)

@@ -35,7 +35,7 @@ REASONS = (
     (
         r'No matching distribution found|Could not find a version|ResolutionImpossible',
         'The package index does not answer, or has no such version for this Python and this kind of machine.',
-        'The pins are for Python 3.11 to 3.13 on Linux; elsewhere follow "In an existing environment" in README.md.',
+        'The pins are for Python 3.11 and 3.12 on Linux; elsewhere follow "In an existing environment" in README.md.',
     ),
 )
 

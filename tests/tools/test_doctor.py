@@ -204,6 +204,7 @@ def test_known_break_is_named_once_with_its_mend(stack, title, mend):
             'torchvision 0.25.0 was built for torch 2.10.0, and torch is 2.11.0',
             '"torchvision==0.26.*"',
         ),
+        (stack_with(python='3.13.1'), 'Python 3.13 cannot compile mmcv and xtcocotools', 'use Python 3.11'),
         (stack_with(python='3.14.0'), 'Python 3.14.0 is outside 3.9 to 3.13', 'Python 3.11'),
         (
             stack_with(

@@ -29,12 +29,20 @@ WRONG_TORCH_BUILD = re.compile(r'undefined symbol|cannot open shared object|cras
 
 
 def check_python(stack: dict) -> Iterator[Finding]:
-    if not (3, 9) <= release(stack['python'])[:2] <= (3, 13):
+    version = release(stack['python'])[:2]
+    if version == (3, 13):
+        yield Finding(
+            WARNING,
+            'Python 3.13 cannot compile mmcv and xtcocotools',
+            "Their setup.py fails with KeyError: '__version__', so it takes wheels from elsewhere.",
+            'use Python 3.11 (the tested one) or 3.12 if one of them is missing',
+        )
+    elif not (3, 9) <= version <= (3, 12):
         yield Finding(
             WARNING,
             f'Python {stack["python"]} is outside 3.9 to 3.13',
             'Nothing else was tried.',
-            'make a new environment with Python 3.11, which is the tested one',
+            'make a new environment with Python 3.11, the tested one',
         )
 
 

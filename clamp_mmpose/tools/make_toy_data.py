@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     def progress(iterable, desc):
         drawn.append(len(iterable))
-        return tqdm(iterable, desc=desc, unit='img')
+        return tqdm(iterable, desc=desc, unit='img', mininterval=1)
 
     try:
         manifest = make_toy_dataset(args.out, kind=args.kind, train=args.train, val=args.val, seed=args.seed,

@@ -29,10 +29,10 @@ def paint_light(canvas: Canvas, part: int, tube: Tube, color: tuple) -> None:
             canvas.tubes([Tube(shifted, tube.radii * size)], shade(color, factor))
 
 
-def _blob(center: np.ndarray, radius: float, rng: np.random.Generator, corners=9, rough=.3) -> np.ndarray:
+def _blob(center: np.ndarray, radius: float, rng: np.random.Generator, dorsal: int, corners=9, rough=.3) -> np.ndarray:
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + rng.uniform(0, 2 * np.pi)
     radii = radius * rng.uniform(1 - rough, 1 + rough, corners)
-    return center + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return center + radii[:, None] * np.stack([dorsal * np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _mean_radius(tube: Tube) -> float:
@@ -40,29 +40,29 @@ def _mean_radius(tube: Tube) -> float:
 
 
 def _scatter(tube: Tube, spacing: float, rng: np.random.Generator):
-    """Jittered grid of (along, across, local radius) with about ``spacing`` radii between points."""
+    """Jittered grid of (along, towards the back in [-1, 1], mean radius), about ``spacing`` radii between points."""
     radius = _mean_radius(tube)
     columns = max(2, round(tube.length / (spacing * radius)))
     rows = max(2, round(2 / spacing))
     for i in range(columns):
         for j in range(rows):
             along = (i + .5 + rng.uniform(-.28, .28)) / columns
-            across = ((j + .5 * (i % 2) + .25 + rng.uniform(-.2, .2)) / rows) * 2 - 1
-            yield along, across, radius
+            back = ((j + .5 * (i % 2) + .25 + rng.uniform(-.2, .2)) / rows) * 2 - 1
+            yield along, back, radius
 
 
 def _spots(canvas, tube, coat, rng, dorsal):
-    for along, across, radius in _scatter(tube, .42, rng):
-        if across * dorsal > -.35:
-            canvas.disc(tube.surface(along, across), radius * rng.uniform(.06, .1), coat.mark)
+    for along, back, radius in _scatter(tube, .42, rng):
+        if back > -.35:
+            canvas.disc(tube.surface(along, back * dorsal), radius * rng.uniform(.06, .1), coat.mark)
 
 
 def _rosettes(canvas, tube, coat, rng, dorsal):
-    for along, across, radius in _scatter(tube, .46, rng):
+    for along, back, radius in _scatter(tube, .46, rng):
         size = radius * rng.uniform(.14, .19)
-        center = tube.surface(along, across)
-        canvas.polygon(_blob(center, size, rng), coat.mark)
-        if across * dorsal > -.5:
+        center = tube.surface(along, back * dorsal)
+        canvas.polygon(_blob(center, size, rng, dorsal), coat.mark)
+        if back > -.5:
             canvas.disc(center, size * .45, shade(coat.base, .8))
 
 
@@ -74,7 +74,7 @@ def _stripes(canvas, tube, coat, rng, dorsal, *, end=-.75, spacing=.4, width=.15
         lean = rng.uniform(-.25, .25) / count
         reach = end + rng.uniform(-.15, .3)
         at = np.linspace(1.05, reach, 5)
-        points = [tube.surface(along + lean * k, across * dorsal) for k, across in enumerate(at)]
+        points = [tube.surface(along + lean * k, back * dorsal) for k, back in enumerate(at)]
         widths = radius * width * np.array([.6, .55, .5, .4, .15])
         canvas.tubes([Tube(points, widths)], coat.mark)
 
@@ -87,12 +87,13 @@ def _patches(canvas, tube, coat, rng, dorsal):
     radius = _mean_radius(tube)
     for _ in range(rng.integers(3, 6)):
         center = tube.surface(rng.uniform(0, 1), rng.uniform(-.6, .9) * dorsal)
-        canvas.polygon(_blob(center, radius * rng.uniform(.35, .6), rng), coat.mark)
+        canvas.polygon(_blob(center, radius * rng.uniform(.35, .6), rng, dorsal), coat.mark)
 
 
 def _giraffe(canvas, tube, coat, rng, dorsal):
-    for along, across, radius in _scatter(tube, .55, rng):
-        canvas.polygon(_blob(tube.surface(along, across), radius * .27, rng, corners=6, rough=.15), coat.mark)
+    for along, back, radius in _scatter(tube, .55, rng):
+        center = tube.surface(along, back * dorsal)
+        canvas.polygon(_blob(center, radius * .27, rng, dorsal, corners=6, rough=.15), coat.mark)
 
 
 def _belly(canvas, tube, coat, rng, dorsal):

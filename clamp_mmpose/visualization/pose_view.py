@@ -1,0 +1,110 @@
+"""What a model sees of single animals or people of a dataset, ready to be drawn."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmpose.models.pose_estimators.base import BasePoseEstimator
+from mmpose.structures import PoseDataSample
+from mmpose.structures.bbox import get_warp_matrix
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseView:
+    """One instance: its crop, and what is known and predicted of its keypoints, in pixels of the crop.
+
+    ``image`` (H, W, 3) RGB; ``keypoints`` and ``predicted`` (K, 2); ``visible`` (K,), 0 where there is no label;
+    ``scores`` (K,). The maps cover the crop: ``score_map`` (K, h, w), the neck's cosines; ``upsampled`` (K, h, w), the
+    same as the head's spatial loss sees it; ``heatmap`` (K, h, w), what the keypoints are read from. None where the
+    model does not make them.
+    """
+
+    name: str
+    image: np.ndarray
+    keypoints: np.ndarray
+    visible: np.ndarray
+    predicted: np.ndarray
+    scores: np.ndarray
+    score_map: np.ndarray | None = None
+    upsampled: np.ndarray | None = None
+    heatmap: np.ndarray | None = None
+
+
+def choose_instances(dataset: BaseDataset, num: int, *, seed: int = 0) -> list[int]:
+    """Up to ``num`` random instances, those with at least half of their keypoints labelled first."""
+    if num < 1:
+        raise ValueError(f'num={num} must be 1 or more')
+    order = np.random.default_rng(seed).permutation(len(dataset)).tolist()
+    poor = []
+    chosen = []
+    for index in order:
+        if np.mean(dataset.get_data_info(index)['keypoints_visible'] > 0) >= 0.5:
+            chosen.append(index)
+        else:
+            poor.append(index)
+        if len(chosen) == num:
+            break
+    return (chosen + poor)[:num]
+
+
+@torch.no_grad()
+def view_instances(model: BasePoseEstimator,
+                   dataset: BaseDataset,
+                   indices: Sequence[int],
+                   *,
+                   height: int = 384) -> list[PoseView]:
+    """Runs a top-down ``model`` on instances of ``dataset``, as its test does (flip test included).
+
+    The crops are cut from the original images again, ``height`` pixels high, so that small inputs look good too.
+    """
+    views = []
+    for index in indices:
+        batch = model.data_preprocessor(pseudo_collate([dataset[index]]), False)
+        inputs, samples = batch['inputs'], batch['data_samples']
+        if 'input_center' not in samples[0].metainfo:
+            raise ValueError(f'the pipeline of {type(dataset).__name__} makes no crops; pictures are drawn for '
+                             "top-down models, whose pipeline has 'TopdownAffine'")
+        maps = _maps(model, inputs)
+        views.append(_view(model.predict(inputs, samples)[0], maps, height))
+    return views
+
+
+def _view(sample: PoseDataSample, maps: dict, height: int) -> PoseView:
+    width = round(height * sample.input_size[0] / sample.input_size[1])
+    to_crop = get_warp_matrix(sample.input_center, sample.input_scale, 0, (width, height))
+    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    image = cv2.warpAffine(image, to_crop, (width, height), flags=cv2.INTER_CUBIC)
+    truth, predicted = sample.gt_instances, sample.pred_instances
+    return PoseView(
+        name=str(sample.img_path).replace('\\', '/').rsplit('/', 1)[-1],
+        image=image,
+        keypoints=cv2.transform(truth.keypoints[:1, :, :2].astype(np.float32), to_crop)[0],
+        visible=truth.keypoints_visible.reshape((*truth.keypoints.shape[:2], -1))[0, :, 0],
+        predicted=cv2.transform(predicted.keypoints[:1, :, :2].astype(np.float32), to_crop)[0],
+        scores=np.asarray(predicted.keypoint_scores[0]),
+        **maps)
+
+
+def _maps(model: BasePoseEstimator, inputs: Tensor) -> dict[str, np.ndarray | None]:
+    feats = model.extract_feat(inputs)
+    score_map = getattr(feats, 'score_map', None)
+    if score_map is None:
+        return {}
+    heatmap, upsampled = model.head(feats), None
+    if hasattr(model.head, 'upsample_score_map'):
+        upsampled = model.head.upsample_score_map(score_map, heatmap.shape[-2:])
+    K = score_map.shape[1]
+    return dict(score_map=_to_numpy(score_map, K), upsampled=_to_numpy(upsampled, K), heatmap=_to_numpy(heatmap, K))
+
+
+def _to_numpy(maps: Tensor | tuple | None, num_keypoints: int) -> np.ndarray | None:
+    """The maps of the first image; None for what is not one map per keypoint, such as SimCC's or combined UDP's."""
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[1] != num_keypoints:
+        return None
+    return maps[0].float().cpu().numpy()

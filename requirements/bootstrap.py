@@ -18,6 +18,7 @@ from pathlib import Path
 
 from setup_state import LOG, PYTHON, ROOT, VENV, explain, installed, log_size, read_state, venv_python, write_state
 
+DISCARDED = ROOT / '.venv-discarded'
 CONSTRAINTS = ROOT / 'requirements' / 'constraints.txt'
 # The pinned NumPy starts at 3.11. On 3.13 the setup.py of mmcv and of xtcocotools fail with KeyError '__version__'.
 PYTHONS = ((3, 11), (3, 12))
@@ -204,8 +205,10 @@ def set_up(*, this_python):
         check_machine()
     if reason:
         say(f'Making .venv anew: {reason}.')
-        shutil.rmtree(str(VENV))
+        os.replace(str(VENV), str(DISCARDED))
         state = {}
+    if DISCARDED.exists():
+        shutil.rmtree(str(DISCARDED))
     keys, done = step_keys(), state.setdefault('done', {})
     pending = [step for step in STEPS if done.get(step.name) != keys[step.name]]
     lost = sorted(set(state.get('installed', [])).difference(installed()))

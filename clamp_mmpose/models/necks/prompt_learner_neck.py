@@ -93,9 +93,20 @@ class PromptLearnerNeck(BaseModule):
             sources += self.prompt_encoder.parameters()
         return self._cache(self._encode_text, sources)
 
+    def train(self, mode: bool = True) -> PromptLearnerNeck:
+        super().train(mode)
+        if mode:
+            self._cache.clear()
+        return self
+
+    def _apply(self, *args, **kwargs) -> PromptLearnerNeck:
+        self._cache.clear()
+        return super()._apply(*args, **kwargs)
+
     def fuse_text(self) -> None:
         """Drops the text tower and keeps its embedding, for deployment; the rest can still be trained."""
         self.prompts.fuse()
+        self._cache.clear()
 
     def switch_to_deploy(self, test_cfg: dict | None = None) -> None:
         """What MMPose calls before it deploys a model."""

@@ -96,9 +96,15 @@ class TextPrompts(BaseModule):
         names = self.names if self.template is None else [self.template.format(name) for name in self.names]
         return self.text_encoder.pack(names, self.num_contexts)
 
-    def _match_checkpoint(self, state_dict: dict, prefix: str, *args) -> None:
+    def _match_checkpoint(self, state_dict: dict, prefix: str, local_metadata: dict, *args) -> None:
         tower_keys = [key for key in state_dict if key.startswith((f'{prefix}text_encoder.', f'{prefix}contexts'))]
         embedding = state_dict.get(f'{prefix}embedding')
+        if embedding is not None and (self.text_encoder is None or not tower_keys):
+            names = local_metadata.get('keypoint_names', self.names)
+            if names != self.names or len(embedding) != len(self.names):
+                raise ValueError(f'the checkpoint holds text embeddings of {len(embedding)} keypoints, {names}, and '
+                                 f'keypoint_names asks for {len(self.names)}, {self.names}; without a text tower on '
+                                 'both sides they must be the same')
         if self.text_encoder is None:
             # The tower is gone; the checkpoint's embedding takes its place.
             if embedding is not None:
@@ -114,6 +120,7 @@ class TextPrompts(BaseModule):
 
 
 def _save_embedding(module: TextPrompts, state_dict: dict, prefix: str, local_metadata: dict) -> None:
+    local_metadata['keypoint_names'] = module.names
     if module.text_encoder is not None:
         with torch.no_grad():
             state_dict[f'{prefix}embedding'] = module()[0]
@@ -125,7 +132,7 @@ def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f'keypoint_names has {name!r}; every name must be a non-empty string')
-    repeated = [name for name, count in Counter(name.strip().lower() for name in names).items() if count > 1]
+    repeated = [name for name, count in Counter(' '.join(name.lower().split()) for name in names).items() if count > 1]
     if repeated:
         raise ValueError(f'keypoint_names has {repeated} more than once; a prompt must tell its keypoint from the '
                          'others')

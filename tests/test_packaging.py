@@ -1,5 +1,7 @@
 """What pip and mim get: the built package holds configs, scripts and model index where mim looks for them."""
 
+import ast
+import importlib.metadata
 import os
 import re
 import shutil
@@ -120,6 +122,35 @@ def test_extras_bring_openmmlab_and_transformers(wheel):
     assert extras['mim'] == {'mmcv', 'mmdet', 'mmengine', 'mmpose'}
     assert extras['blip'] == {'transformers'}
     assert extras['all'] == extras['mim'] | extras['blip'] | extras['tests']
+
+
+def imported_modules():
+    """The top-level names of everything the package imports, conditional imports included."""
+    names = set()
+    for path in (ROOT / 'clamp_mmpose').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.partition('.')[0])
+    return names
+
+
+def requirement_names(lines):
+    """The normalised distribution names of requirement lines, extras and comments left out."""
+    lines = [line for line in lines if re.match(r'\w', line) and 'extra ==' not in line]
+    return {re.match(r'[\w-]+', line).group().lower().replace('_', '-') for line in lines}
+
+
+def test_every_import_comes_with_a_declared_requirement():
+    files = [ROOT / 'requirements' / f'{name}.txt' for name in ('runtime', 'mminstall', 'blip')]
+    declared = requirement_names(line for path in files for line in path.read_text().splitlines())
+    provided = declared.union(*(requirement_names(importlib.metadata.requires(name) or []) for name in declared))
+    owners = importlib.metadata.packages_distributions()
+    # pavi is the storage client that MMEngine knows too; nobody can install it from an index.
+    foreign = imported_modules() - set(sys.stdlib_module_names) - {'clamp_mmpose', 'pavi'}
+    undeclared = {module for module in foreign if not provided & requirement_names(owners.get(module, []))}
+    assert not undeclared
 
 
 @pytest.mark.slow

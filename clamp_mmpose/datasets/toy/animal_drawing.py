@@ -10,7 +10,10 @@ from .coat import paint_light, paint_pattern, shade
 from .figure import Figure
 from .geometry import View
 from .keypoint_formats import AP10K_KEYPOINTS
-from .species import BLACK, WHITE, Coat, Species
+from .species import BLACK, PINK, Coat, Species
+from .tails import TAILS, tail_points
+
+_SIDE_NAMES = {NEAR: 'near', FAR: 'far'}
 
 
 def draw_animal(canvas: Canvas, rng: np.random.Generator, species: Species, coat: Coat, pose: AnimalPose,
@@ -63,9 +66,9 @@ class _AnimalPainter:
         paint_light(self.canvas, part, trunk, self.coat.base)
         for tube in (trunk, neck):
             paint_pattern(self.species.pattern, self.canvas, part, tube, self.coat, self.rng, self.dorsal)
-        if 'udder' in self.species.extra:
+        if 'udder' in self.species.features:
             udder = trunk.surface(.25, -1.02 * self.dorsal)
-            self.canvas.disc(udder, .12 * scale, (228, 160, 160), part)
+            self.canvas.disc(udder, .12 * scale, PINK, part)
         self._mark('neck', self.view(self.pose.neck[1]), {part})
         self._mark('root_of_tail', self.view(self.pose.tail_root), {part})
         self.trunk_part = part
@@ -81,77 +84,60 @@ class _AnimalPainter:
     def _mane(self, neck: Tube) -> None:
         height = .35 if self.species.mane == 'stiff' else .2
         points = [neck.surface(along, (1 + height * .3) * self.dorsal) for along in np.linspace(.12, 1, 8)]
-        radii = neck.radii.mean() * (height + .12 * np.arange(8) % 2)
+        radii = neck.radii.mean() * (height + .12 * (np.arange(8) % 2))
         self.canvas.tubes([Tube(points, radii)], self.coat.hair, self.canvas.new_part(), outline=self.line)
 
     def _leg(self, side: int, end: str) -> None:
-        joints = self.pose.legs[side, end]
+        points, scale = self.view(self.pose.legs[side, end]), self.view.scale
         top, bottom = self.species.limb
         radii = [top, .6 * top + .4 * bottom, bottom]
         if end == 'hind':
             radii = [1.15 * top, .85 * top, 1.1 * bottom, bottom]
         # The far legs are in shadow: with the height of the feet, this is what tells left from right.
         light = 1. if side == NEAR else .6
-        color = shade(self.coat.legs or self.coat.base, light)
-        line, part = shade(self.coat.base, .45 * light), self.canvas.new_part()
-        points = self.view(joints)
-        tube = Tube(points, np.array(radii) * self.view.scale, steps=4 * len(joints) - 3)
-        paw = Tube([points[-1], points[-1] + self.view.scale * bottom * np.array([.9 * self.view.facing, .12])],
-                   np.array([1.05, .85]) * bottom * self.view.scale)
-        self.canvas.tubes([tube] if self.species.hoof else [tube, paw], color, part, outline=line)
-        if self.coat.legs is not None and self.species.pattern not in ('panda', 'giraffe'):
-            with self.canvas.only(part):  # socks: the upper leg wears the coat of the body
-                upper = Tube(tube.centers[:5], tube.radii[:5] * 1.1)
-                self.canvas.tubes([upper], shade(self.coat.base, light))
-        pattern = self.species.pattern
-        if pattern in ('stripes', 'rosettes'):
-            dark = Coat(color, mark=shade(self.coat.mark, light))
-            paint_pattern(pattern, self.canvas, part, tube, dark, self.rng, self.dorsal)
+        color, part = shade(self.coat.legs or self.coat.base, light), self.canvas.new_part()
+        leg = Tube(points, np.array(radii) * scale, steps=4 * len(points) - 3)
+        toes = points[-1] + scale * bottom * np.array([.9 * self.view.facing, .12])
+        paw = Tube([points[-1], toes], np.array([1.05, .85]) * bottom * scale)
+        self.canvas.tubes([leg] if self.species.hoof else [leg, paw], color, part, outline=shade(self.line, light))
+        if self.coat.socks is not None:
+            with self.canvas.only(part):
+                lower = Tube(leg.centers[4:], leg.radii[4:] * 1.1)
+                self.canvas.tubes([lower] if self.species.hoof else [lower, paw], shade(self.coat.socks, light))
+        if self.species.pattern in ('stripes', 'rosettes'):
+            coat = Coat(color, mark=shade(self.coat.mark, light))
+            paint_pattern(self.species.pattern, self.canvas, part, leg, coat, self.rng, self.dorsal)
         if self.species.hoof:
-            size = bottom * self.view.scale
-            foot = Tube(points[-1] + np.outer([-.3, .3], [0, size]), size * np.array([1., 1.25]))
-            self.canvas.tubes([foot], shade(BLACK, light), part)
-        name = 'near' if side == NEAR else 'far'
-        names = ('shoulder', 'elbow', 'front_paw') if end == 'front' else ('hip', 'knee', 'back_paw')
-        for joint, index in zip(names, (0, 1, -1)):
-            self._mark(f'{name}_{joint}', points[index], {part})
+            hoof = Tube(points[-1] + np.outer([-.3, .3], [0, bottom * scale]), bottom * scale * np.array([1., 1.25]))
+            self.canvas.tubes([hoof], shade(BLACK, light), part)
+        joints = ('shoulder', 'elbow', 'front_paw') if end == 'front' else ('hip', 'knee', 'back_paw')
+        for joint, index in zip(joints, (0, 1, -1)):
+            self._mark(f'{_SIDE_NAMES[side]}_{joint}', points[index], {part})
 
     def _tail(self) -> None:
         kind, length = self.species.tail
-        sway, root = self.rng.uniform(-.25, .25), self.pose.tail_root + np.array([.1, 0, 0])
-        path = {'raised': [[0, 0], [-.3, .25], [-.35, .7], [-.15 + sway, 1.]],
-                'brush': [[0, 0], [-.35, -.05], [-.7, -.2 + sway], [-1., -.1 + 2 * sway]],
-                'rings': [[0, 0], [-.35, 0], [-.7, -.1 + sway], [-1., .1 + 2 * sway]],
-                'curl': [[0, 0], [-.6, .5], [-1.1, 0], [-.7, -.4], [-.5, .1]]}.get(
-                    kind, [[0, 0], [-.22, -.1], [-.35, -.5], [-.3 + sway, -1.]])
-        points = root + length * np.array([[x, y, 0] for x, y in path])
-        points[:, 1] = np.maximum(points[:, 1], .06)  # a sitting animal's tail lies on the ground
-        widths = {'brush': [.06, .13, .16, .05], 'rings': [.09, .11, .11, .07], 'hair': [.06, .1, .12, .05],
-                  'stub': [.1, .1, .08, .05], 'puff': [.12, .12, .12, .12], 'curl': [.045] * 5}.get(
-                      kind, [.055, .045, .04, .035])
-        tube = Tube(self.view(points), np.array(widths) * self.view.scale, steps=11)
-        color = {'hair': self.coat.hair, 'puff': WHITE}.get(kind, self.coat.base)
-        part = self.canvas.new_part()
+        tail, scale, part = TAILS[kind], self.view.scale, self.canvas.new_part()
+        root = self.pose.tail_root + np.array([.1, 0, 0])
+        points = tail_points(tail, root, length, self.rng.uniform(-.25, .25))
+        tube = Tube(self.view(points), np.array(tail.radii) * scale, steps=13)
+        color = getattr(self.coat, tail.color or 'base')
         self.canvas.tubes([tube], color, part, outline=self.line)
-        tip = {'brush': self.coat.belly, 'tuft': self.coat.hair or BLACK}.get(kind)
-        if tip is not None:
-            radius = (.08 if kind == 'brush' else .075) * self.view.scale
-            self.canvas.tubes([Tube(tube.centers[-3:], np.array([1., 1.2, .7]) * radius)], tip, part)
-        if kind == 'rings' or self.species.pattern in ('rosettes', 'tabby') or self.species.name == 'tiger':
+        if tail.tip:
+            end = Tube(tube.centers[-3:], np.array([1., 1.2, .7]) * tail.tip_radius * scale)
+            self.canvas.tubes([end], getattr(self.coat, tail.tip), part)
+        if 'ringed tail' in self.species.features:
             with self.canvas.only(part):
                 for along in (.25, .45, .65, .85):
                     ends = [tube.surface(along, -1), tube.surface(along, 1)]
-                    self.canvas.line(ends, self.coat.mark, .07 * self.view.scale)
+                    self.canvas.line(ends, self.coat.mark, .07 * scale)
         self.tail_part = part
 
     def _figure(self, parts: range, away: set) -> Figure:
         self.owners['root_of_tail'].add(self.tail_part)
-        for side in ('near', 'far'):
-            for joint in ('shoulder', 'hip'):
-                if side == 'near':
-                    self.owners[f'{side}_{joint}'].add(self.trunk_part)
-        near_is = 'right' if self.view.facing > 0 else 'left'  # an animal that faces left shows its left side
-        sides = {near_is: 'near', 'left' if near_is == 'right' else 'right': 'far'}
+        for joint in ('near_shoulder', 'near_hip'):
+            self.owners[joint].add(self.trunk_part)
+        # An animal that faces left shows its left side.
+        sides = dict(right='near', left='far') if self.view.facing > 0 else dict(left='near', right='far')
         names = []
         for name in AP10K_KEYPOINTS:
             side, _, rest = name.partition('_')

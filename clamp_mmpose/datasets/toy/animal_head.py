@@ -82,36 +82,40 @@ class HeadPainter:
                 self.canvas.tubes([Tube(self._at(points), np.array([.85, 1.02]) * tip * self.view.scale)], color)
 
     def _features(self) -> None:
-        (length, tip), r, scale = self.species.muzzle, self.radius, self.view.scale
-        if self.species.pattern in ('panda', 'mask'):
-            for side in (-1, 1):
-                if self._eye_faces_viewer(side):
-                    point = self._at(self._eye(side) * [1, .8, 1])
-                    self.canvas.disc(point, .38 * r * scale, BLACK, self._part())
+        self._eyes()
         if self.species.horns == 'rhino':
+            length, r = self.species.muzzle[0], self.radius
             for x, size in ((.8, .34), (.45, .18)):
                 self._tube([[length * x, .25 * r, 0], [length * x + .1, .3 * r + size, 0]], [.3 * size, .02], CREAM)
+        self._mouth()
+        if 'trunk' in self.species.features:
+            self._trunk()
+        else:
+            self._nose()
+
+    def _eyes(self) -> None:
         for side, name in ((-1, 'near_eye'), (1, 'far_eye')):
             self.keypoints[name] = self._at(self._eye(side))
-            if self._eye_faces_viewer(side):
-                self._paint_eye(self.keypoints[name])
-            else:
+            if not self._eye_faces_viewer(side):
                 self.away.add(name)
-        self._mouth()
-        if 'trunk' in self.species.extra:
-            self._trunk()
-            return
+                continue
+            if 'eye mask' in self.species.features:
+                center = self._at(self._eye(side) * [1, .8, 1])
+                self.canvas.disc(center, .38 * self.radius * self.view.scale, BLACK, self._part())
+            self._paint_eye(self.keypoints[name])
+
+    def _nose(self) -> None:
+        tip, scale, part = self.species.muzzle[1], self.view.scale, self._part()
         nose = self.tip + np.array([.78 * tip, .2 * tip, 0])
-        self.keypoints['nose'] = self._at(nose)
-        part = self._part()
-        if 'snout' in self.species.extra:
-            self.canvas.disc(self._at(nose), .95 * tip * scale, self.line, part)
-            self.canvas.disc(self._at(nose), .95 * tip * scale - .8, self.coat.nose, part)
-            for side in (-1, 1):
-                nostril = self._at(nose + np.array([.05, .02, .35 * tip * side]))
-                self.canvas.disc(nostril, .2 * tip * scale, self.line, part)
-        else:
-            self.canvas.disc(self._at(nose), max(1.4, .5 * tip * scale), self.coat.nose, part)
+        self.keypoints['nose'] = center = self._at(nose)
+        if 'snout' not in self.species.features:
+            self.canvas.disc(center, max(1.4, .5 * tip * scale), self.coat.nose, part)
+            return
+        self.canvas.disc(center, .95 * tip * scale, self.line, part)
+        self.canvas.disc(center, .95 * tip * scale - .8, self.coat.nose, part)
+        for side in (-1, 1):
+            nostril = self._at(nose + np.array([.05, .02, .35 * tip * side]))
+            self.canvas.disc(nostril, .2 * tip * scale, self.line, part)
 
     def _eye(self, side: int) -> np.ndarray:
         around, up = np.radians(self.species.eye_angle), np.radians(22)

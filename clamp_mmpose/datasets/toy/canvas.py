@@ -8,6 +8,7 @@ import numpy as np
 
 _SHIFT = 4  # fractional bits of OpenCV's sub-pixel drawing coordinates
 _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+_OUTLINE_KERNEL = np.ones((5, 5), np.uint8)  # an outline is two enlarged pixels wide
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
@@ -90,10 +91,10 @@ class Canvas:
 
     @contextmanager
     def only(self, part: int):
-        """Whatever is painted inside this context stays on pixels of ``part``."""
+        """Whatever is painted inside this context stays on pixels of ``part`` and spares its outline."""
         before = self.color.copy()
         yield
-        outside = cv2.compare(self.owner, part, cv2.CMP_NE)
+        outside = cv2.dilate(cv2.compare(self.owner, part, cv2.CMP_NE), _OUTLINE_KERNEL)
         cv2.copyTo(before, outside, self.color)
 
     def polygon(self, points: np.ndarray, color: tuple, part: int | None = None) -> None:

@@ -131,4 +131,4 @@ def _tiger_or_zebra(canvas, tube, coat, rng, dorsal):
 
 _PATTERNS = dict(
     spots=_spotted_deer, rosettes=_rosettes, stripes=_tiger_or_zebra, tabby=_tabby, patches=_patches, giraffe=_giraffe,
-    belly=_belly, flank=_flank, saddle=_saddle, panda=_panda, mask=_saddle)
+    belly=_belly, flank=_flank, saddle=_saddle, panda=_panda)

@@ -65,7 +65,10 @@ def sample_person_pose(rng: np.random.Generator, posture: Posture) -> PersonPose
     """Draws the angles of a posture; which arm and leg does what is a coin's toss."""
     lean = rng.uniform(*posture.lean)
     pelvis = np.array([0., .92, 0.])
-    upright = lambda x, y, z: pelvis + pitch(np.array([x, y, z]), -lean)  # noqa: E731
+
+    def upright(x: float, y: float, z: float) -> np.ndarray:
+        return pelvis + pitch(np.array([x, y, z]), -lean)
+
     joints = dict(pelvis=pelvis, thorax=upright(0, .5, 0), upper_neck=upright(.01, .58, 0))
     swap = rng.random() < .5
     for name, side in SIDES.items():

@@ -4,7 +4,7 @@ Lengths are in units of the distance from hip to shoulder, angles in degrees, co
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BLACK, WHITE, CREAM, PINK = (38, 34, 36), (240, 238, 232), (238, 222, 190), (228, 160, 160)
 
@@ -16,10 +16,12 @@ class Coat:
     mark: tuple = BLACK
     belly: tuple | None = None
     legs: tuple | None = None
+    socks: tuple | None = None
     face: tuple | None = None
     muzzle: tuple | None = None
     ears: tuple | None = None
-    hair: tuple | None = None
+    hair: tuple = BLACK
+    tail: tuple = WHITE
     nose: tuple = BLACK
 
 
@@ -46,7 +48,7 @@ class Species:
     pattern: str = 'plain'
     sits: bool = False
     size: float = 1.  # how large it is drawn beside others
-    extra: frozenset = field(default_factory=frozenset)
+    features: tuple = ()
 
 
 _HORSE = dict(
@@ -72,16 +74,16 @@ SPECIES = (
                     Coat((150, 84, 50), mark=WHITE, muzzle=PINK)),
             leg=.8, trunk=(.31, .35, .32), limb=(.14, .07), hoof=True, neck=(.34, 22), neck_radius=(.25, .19), head=.22,
             muzzle=(.34, .15), head_pitch=-32, ears=('side', .22), horns='curved', tail=('tuft', .8), pattern='patches',
-            size=1.05, extra=frozenset({'udder'})),
-    Species('sheep', (Coat((236, 230, 214), face=BLACK, legs=BLACK, ears=BLACK), Coat((222, 212, 194), face=CREAM,
-                                                                                   legs=CREAM, ears=CREAM)),
+            size=1.05, features=('udder', )),
+    Species('sheep', (Coat((236, 230, 214), face=BLACK, socks=BLACK, ears=BLACK),
+                      Coat((222, 212, 194), face=CREAM, socks=CREAM, ears=CREAM)),
             leg=.66, trunk=(.36, .38, .36), limb=(.11, .06), hoof=True, neck=(.3, 36), neck_radius=(.24, .2), head=.21,
             muzzle=(.26, .12), head_pitch=-28, ears=('side', .2), tail=('stub', .18), pattern='wool', size=.88),
-    Species('dog', (Coat((176, 116, 62), ears=(110, 66, 34), belly=CREAM), Coat(WHITE, mark=(60, 50, 48),
-                                                                             ears=(60, 50, 48)),
-                    Coat((64, 56, 56), muzzle=(178, 116, 66), legs=(178, 116, 66), mark=(64, 56, 56))),
+    Species('dog', (Coat((176, 116, 62), ears=(110, 66, 34), mark=(140, 86, 44)),
+                    Coat(WHITE, mark=(60, 50, 48), ears=(60, 50, 48)),
+                    Coat((64, 56, 56), muzzle=(178, 116, 66), socks=(178, 116, 66), mark=(64, 56, 56))),
             ears=('floppy', .26), tail=('raised', .45), pattern='patches', **_DOG),
-    Species('fox', (Coat((224, 112, 40), belly=WHITE, legs=BLACK, ears=BLACK, muzzle=WHITE), ),
+    Species('fox', (Coat((224, 112, 40), belly=WHITE, socks=BLACK, ears=BLACK, muzzle=WHITE), ),
             **{**_DOG, 'leg': .62, 'muzzle': (.32, .07), 'trunk': (.18, .18, .21)}, ears=('pointed', .27),
             tail=('brush', .85), pattern='belly'),
     Species('wolf', (Coat((126, 126, 132), belly=(206, 204, 198), muzzle=(206, 204, 198), mark=(70, 70, 78)),
@@ -92,33 +94,33 @@ SPECIES = (
             leg=1.08, trunk=(.23, .22, .25), limb=(.11, .04), hoof=True, neck=(.5, 56), neck_radius=(.16, .11),
             head=.18, muzzle=(.3, .085), head_pitch=-22, ears=('pointed', .24), horns='antlers', tail=('stub', .2),
             pattern='spots'),
-    Species('hamster', (Coat((222, 154, 84), belly=WHITE, muzzle=WHITE, nose=PINK), Coat((190, 180, 172), belly=WHITE,
-                                                                                       muzzle=WHITE, nose=PINK)),
+    Species('hamster', (Coat((222, 154, 84), belly=WHITE, muzzle=WHITE, nose=PINK),
+                        Coat((190, 180, 172), belly=WHITE, muzzle=WHITE, nose=PINK)),
             leg=.42, trunk=(.45, .46, .42), limb=(.13, .075), neck=(.2, 22), neck_radius=(.4, .34), head=.38,
             muzzle=(.24, .16), head_pitch=-8, eye_angle=56, ears=('round', .18), tail=('stub', .08), pattern='belly',
             sits=True, size=.75),
     Species('elephant', (Coat((142, 142, 150)), Coat((120, 116, 120))),
             leg=.9, trunk=(.42, .45, .42), limb=(.19, .15), neck=(.28, 24), neck_radius=(.34, .3), head=.35,
             muzzle=(.3, .14), head_pitch=-24, ears=('fan', .5), horns='tusks', tail=('thin', .5), size=1.15,
-            extra=frozenset({'trunk'})),
-    Species('horse', (Coat((128, 70, 38), hair=BLACK, legs=(70, 44, 34)), Coat((70, 50, 44), hair=BLACK),
-                      Coat((206, 158, 96), hair=CREAM, legs=WHITE), Coat((214, 210, 204), hair=(150, 146, 146))),
+            features=('trunk', )),
+    Species('horse', (Coat((128, 70, 38), hair=BLACK, socks=(70, 44, 34)), Coat((70, 50, 44), hair=BLACK),
+                      Coat((206, 158, 96), hair=CREAM, socks=WHITE), Coat((214, 210, 204), hair=(150, 146, 146))),
             mane='flowing', tail=('hair', .75), **_HORSE),
     Species('zebra', (Coat((242, 240, 236), mark=BLACK, hair=BLACK, muzzle=BLACK), ),
             **{**_HORSE, 'leg': .95, 'neck': (.56, 50)}, mane='stiff', tail=('tuft', .6), pattern='stripes'),
-    Species('cat', (Coat((150, 146, 146), mark=(84, 80, 82), nose=PINK), Coat((230, 148, 68), mark=(190, 100, 36),
-                                                                           belly=WHITE, muzzle=WHITE, nose=PINK),
-                    Coat((60, 58, 62), mark=(44, 42, 46), muzzle=WHITE, legs=WHITE, nose=PINK)),
+    Species('cat', (Coat((150, 146, 146), mark=(84, 80, 82), nose=PINK),
+                    Coat((230, 148, 68), mark=(190, 100, 36), muzzle=WHITE, nose=PINK),
+                    Coat((60, 58, 62), mark=(44, 42, 46), muzzle=WHITE, socks=WHITE, nose=PINK)),
             leg=.6, trunk=(.19, .19, .2), limb=(.1, .06), neck=(.2, 48), neck_radius=(.16, .15), head=.27,
             muzzle=(.18, .1), head_pitch=-8, eye_angle=48, ears=('pointed', .22), tail=('raised', .8), pattern='tabby',
-            sits=True, size=.78),
+            sits=True, size=.78, features=('ringed tail', )),
     Species('leopard', (Coat((226, 178, 96), belly=CREAM, muzzle=CREAM, mark=(60, 40, 28)), ), pattern='rosettes',
-            **_BIG_CAT),
+            features=('ringed tail', ), **_BIG_CAT),
     Species('lion', (Coat((206, 156, 88), belly=CREAM, muzzle=CREAM, hair=(120, 70, 32)),
                      Coat((222, 180, 116), belly=CREAM, muzzle=CREAM, hair=(86, 52, 32))),
             mane='lion', **{**_BIG_CAT, 'tail': ('tuft', .85), 'trunk': (.22, .22, .27)}),
     Species('tiger', (Coat((232, 134, 44), belly=WHITE, muzzle=WHITE, mark=(44, 32, 30)), ), pattern='stripes',
-            **{**_BIG_CAT, 'limb': (.14, .085)}),
+            **{**_BIG_CAT, 'limb': (.14, .085)}, features=('ringed tail', )),
     Species('giraffe', (Coat((240, 210, 150), mark=(164, 94, 44), hair=(136, 78, 40), legs=(240, 222, 184)), ),
             leg=1.4, hind=.9, trunk=(.24, .27, .29), limb=(.13, .055), hoof=True, neck=(1.25, 62),
             neck_radius=(.2, .11), head=.18, muzzle=(.34, .085), head_pitch=-24, ears=('side', .2), horns='ossicones',
@@ -128,20 +130,19 @@ SPECIES = (
             leg=.45, hind=1.15, trunk=(.36, .33, .25), limb=(.12, .07), neck=(.22, 46), neck_radius=(.2, .18),
             head=.27, muzzle=(.2, .12), head_pitch=-12, eye_angle=66, ears=('long', .6), tail=('puff', .18),
             pattern='belly', sits=True, size=.75),
-    Species('raccoon', (Coat((134, 126, 122), belly=(176, 168, 160), face=(190, 186, 180), legs=(70, 64, 64)), ),
+    Species('raccoon', (Coat((134, 126, 122), belly=(176, 168, 160), face=(190, 186, 180), socks=(70, 64, 64)), ),
             leg=.56, trunk=(.3, .3, .25), limb=(.12, .07), neck=(.2, 30), neck_radius=(.2, .18), head=.26,
-            muzzle=(.26, .08), head_pitch=-12, eye_angle=50, ears=('round', .15), tail=('rings', .75),
-            pattern='mask', sits=True, size=.8),
+            muzzle=(.26, .08), head_pitch=-12, eye_angle=50, ears=('round', .15), tail=('bushy', .75),
+            pattern='saddle', sits=True, size=.8, features=('eye mask', 'ringed tail')),
     Species('rhino', (Coat((150, 146, 142)), Coat((124, 116, 110))),
             leg=.72, trunk=(.37, .4, .38), limb=(.17, .13), neck=(.34, 12), neck_radius=(.32, .25), head=.27,
             muzzle=(.42, .15), head_pitch=-24, ears=('pointed', .18), horns='rhino', tail=('thin', .4), size=1.1),
-    Species('pig', (Coat((240, 178, 172), nose=(214, 120, 124), mark=(96, 74, 70)), Coat((232, 190, 176),
-                                                                                      nose=(214, 120, 124))),
+    Species('pig', (Coat((240, 178, 172), nose=(214, 120, 124)), Coat((232, 190, 176), nose=(214, 120, 124))),
             leg=.55, trunk=(.34, .36, .35), limb=(.13, .08), hoof=True, neck=(.2, 14), neck_radius=(.31, .26), head=.29,
-            muzzle=(.32, .14), head_pitch=-12, ears=('flap', .22), tail=('curl', .2), size=.9,
-            extra=frozenset({'snout'})),
+            muzzle=(.32, .14), head_pitch=-12, ears=('flap', .22), tail=('curl', .32), size=.9,
+            features=('snout', )),
     Species('brown bear', (Coat((112, 72, 44), muzzle=(172, 128, 88)), Coat((92, 62, 46), muzzle=(150, 108, 78))),
             **_BEAR),
     Species('panda', (Coat(WHITE, mark=BLACK, legs=BLACK, ears=BLACK), ), **{**_BEAR, 'head': .31, 'muzzle': (.2, .13)},
-            pattern='panda'),
+            pattern='panda', features=('eye mask', )),
 )

@@ -11,7 +11,7 @@ from mmpose.utils.typing import ConfigType, OptConfigType, OptSampleList
 from torch import Tensor
 
 from ...structures import VisionLanguageFeatures
-from ..layers import ScoreMapUpsampler, sample_bilinear, sample_released
+from ..layers import ScoreMapUpsampler, full_precision, sample_bilinear, sample_released
 
 _SAMPLERS = dict(bilinear=sample_bilinear, released=sample_released)
 
@@ -88,7 +88,7 @@ class CLAMPHead(HeatmapHead):
     def upsample_score_map(self, score_map: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, K, h, w) to the heatmap's ``size`` (H, W), as the spatial loss sees it."""
         if self.score_head is None:
-            return F.interpolate(score_map.float(), size=size, mode='bilinear', align_corners=False)
+            return F.interpolate(full_precision(score_map), size=size, mode='bilinear', align_corners=False)
         return self.score_head(score_map)
 
     def _loss_spatial(self, score_map: Tensor, batch_data_samples: OptSampleList) -> Tensor:

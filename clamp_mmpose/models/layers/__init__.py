@@ -1,5 +1,6 @@
 from .context_decoder import ContextDecoder
 from .eval_cache import EvalCache
+from .full_precision import full_precision
 from .keypoint_sampling import sample_bilinear, sample_released
 from .packed_prompts import PackedPrompts
 from .position_table import resize_position_table
@@ -9,5 +10,5 @@ from .score_map_upsampler import ScoreMapUpsampler
 
 __all__ = [
     'ContextDecoder', 'EvalCache', 'PackedPrompts', 'PromptEncoder', 'ScoreMapUpsampler', 'compute_score_map',
-    'resize_position_table', 'sample_bilinear', 'sample_released'
+    'full_precision', 'resize_position_table', 'sample_bilinear', 'sample_released'
 ]

@@ -1,14 +1,16 @@
 """Image embedding at the keypoints: Eq. 6 of CLAMP, and what the released code does in its place.
 
 Both functions take ``dense`` (B, D, h, w), ``keypoints`` (B, K, 2) as x, y in pixels of the network's input (pixel
-centres at integers), ``visible`` (B, K) and ``input_size`` (W, H), and return features (B, K, D) in float32 and
-weights (B, K), 1 where a keypoint counts. A keypoint that does not count has a zero feature.
+centres at integers), ``visible`` (B, K) and ``input_size`` (W, H), and return features (B, K, D) in full
+precision and weights (B, K), 1 where a keypoint counts. A keypoint that does not count has a zero feature.
 """
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .full_precision import full_precision
 
 
 def sample_bilinear(dense: Tensor, keypoints: Tensor, visible: Tensor,
@@ -19,7 +21,8 @@ def sample_bilinear(dense: Tensor, keypoints: Tensor, visible: Tensor,
     weight = ((visible > 0) & (grid.abs() <= 1).all(-1)).float()
     # A coordinate that does not count may be anything, NaN included.
     grid = torch.where(weight[..., None] > 0, grid, torch.zeros_like(grid))
-    features = F.grid_sample(dense.float(), grid[:, :, None], padding_mode='border', align_corners=False)
+    dense = full_precision(dense)
+    features = F.grid_sample(dense, grid[:, :, None].to(dense.dtype), padding_mode='border', align_corners=False)
     return features[..., 0].transpose(1, 2) * weight[..., None], weight
 
 
@@ -33,9 +36,10 @@ def sample_released(dense: Tensor, keypoints: Tensor, visible: Tensor,
     leaves a zero feature, but the keypoint keeps its weight unless the whole patch lies outside.
     """
     h, w = dense.shape[-2:]
-    size = keypoints.new_tensor([w, h], dtype=torch.float32)
-    stride = keypoints.new_tensor(input_size, dtype=torch.float32) / size
-    centre = torch.trunc(torch.nan_to_num(keypoints.float()) / stride + 0.5)
+    # Float64 as in the released code: in float32 a keypoint just before the middle of a cell is rounded onto it.
+    size = keypoints.new_tensor([w, h], dtype=torch.float64)
+    stride = keypoints.new_tensor(input_size, dtype=torch.float64) / size
+    centre = torch.trunc(torch.nan_to_num(keypoints.double()) / stride + 0.5)
     first = torch.trunc(centre - 1.5)
     last = torch.trunc(centre + 2.5)
     outside = ((first >= size) | (last < 0)).any(-1)
@@ -44,5 +48,5 @@ def sample_released(dense: Tensor, keypoints: Tensor, visible: Tensor,
     found = ((peak >= 0) & (peak < size)).all(-1) & (weight > 0)
     column, row = peak.clamp(min=0).minimum(size - 1).long().unbind(-1)
     index = (row * w + column)[:, None].expand(-1, dense.shape[1], -1)
-    features = dense.float().flatten(2).gather(2, index).transpose(1, 2)
+    features = full_precision(dense).flatten(2).gather(2, index).transpose(1, 2)
     return features * found[..., None], weight

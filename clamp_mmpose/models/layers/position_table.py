@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .full_precision import full_precision
+
 
 def resize_position_table(table: Tensor,
                           target_grid: tuple[int, int],
@@ -27,5 +29,5 @@ def resize_position_table(table: Tensor,
         return table
     first, positions = table[:1], table[1:]
     grid = positions.reshape(1, *source_grid, -1).permute(0, 3, 1, 2)
-    grid = F.interpolate(grid.float(), size=tuple(target_grid), mode='bilinear', align_corners=False)
+    grid = F.interpolate(full_precision(grid), size=tuple(target_grid), mode='bilinear', align_corners=False)
     return torch.cat([first, grid.flatten(2)[0].t().to(table.dtype)])

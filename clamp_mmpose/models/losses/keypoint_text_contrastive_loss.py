@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers import full_precision
+
 
 @MODELS.register_module()
 class KeypointTextContrastiveLoss(nn.Module):
@@ -42,8 +44,8 @@ class KeypointTextContrastiveLoss(nn.Module):
         """image, text: (B, K, D); visible: (B, K) in {0, 1}."""
         # Half precision has no room for the guard of a zero vector's norm, nor for exp(scale).
         with torch.autocast(image.device.type, enabled=False):
-            image, text, visible = image.float(), text.float(), visible.float()
-            scale = self.logit_scale.float().exp()
+            image, text = full_precision(image), full_precision(text)
+            scale = full_precision(self.logit_scale).exp()
             if self.max_scale is not None:
                 scale = scale.clamp(max=self.max_scale)
             logits = scale * F.normalize(image, dim=2) @ F.normalize(text, dim=2).transpose(1, 2)  # (B, K, K)

@@ -51,12 +51,12 @@ def read_clip_file(path: Path) -> CLIPFile:
             kind, tensors = 'TorchScript archive', read_torchscript(path)
         else:
             kind, tensors = _read_state_dict(path)
+        return _normalise(path, kind, tensors)
     except CheckpointError:
         raise
     except (pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
             StopIteration, TypeError, ValueError) as error:
         raise CheckpointError(f'{path} cannot be read as CLIP weights (damaged?): {first_line(error)}') from error
-    return _normalise(path, kind, tensors)
 
 
 def _read_folder(folder: Path) -> CLIPFile:
@@ -82,11 +82,12 @@ def _read_state_dict(path: Path) -> tuple[str, dict[str, Tensor]]:
         except SafetensorError as error:
             raise CheckpointError(f'{path} cannot be read as safetensors (truncated?): {first_line(error)}') from error
     content = safe_load(path, 'cpu', mmap=True)
-    content = content.get('state_dict', content) if isinstance(content, dict) else content
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(
-        content, dict) else {}
-    if not tensors:
+    state_dict = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not isinstance(state_dict, dict):
         raise CheckpointError(f'{path} holds no state dict, but {type(content).__name__}')
+    tensors = {name: value for name, value in state_dict.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f'{path} holds no state dict: there is no tensor in it')
     return 'state dict', tensors
 
 

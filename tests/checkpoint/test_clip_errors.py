@@ -131,7 +131,10 @@ def test_file_with_the_other_tower_only(tmp_path, models, tower, part):
     (torch.zeros(1), 'Tensor'),
     (dict(state_dict={}), 'no state dict'),
     (dict(state_dict=None), 'no state dict'),
-], ids=['another model', 'of MMPose', 'of Hugging Face', 'scale', 'empty', 'list', 'tensor', 'empty inside', 'None'])
+    ({f'vision_model.encoder.layers.0.self_attn.{part}_proj.bias': torch.zeros((2, ) * size)
+      for part, size in (('q', 1), ('k', 2), ('v', 1))}, 'damaged'),
+], ids=['another model', 'of MMPose', 'of Hugging Face', 'scale', 'empty', 'list', 'tensor', 'empty inside', 'None',
+        'odd shapes'])
 def test_file_that_is_not_clip(tmp_path, content, hint):
     path = save(content, tmp_path / 'model.pt')
     message = error_of(CheckpointError, path, build())

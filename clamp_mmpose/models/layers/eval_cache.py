@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class EvalCache:
             return compute()
         key = [(source.data_ptr(), source._version, source.device, source.dtype) for source in sources]
         if key != self._key or any(new is not old for new, old in zip(sources, self._sources)):
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(sources[0].device.type, enabled=False):
+            with torch.inference_mode(False), torch.no_grad(), _no_autocast(sources[0].device.type):
                 self._value = compute()
             # The tensors are kept too: the address of one that is gone may be given to another.
             self._key, self._sources = key, sources
@@ -48,6 +49,13 @@ class EvalCache:
 
     def __reduce__(self) -> tuple:
         return EvalCache, ()
+
+
+def _no_autocast(device_type: str) -> AbstractContextManager:
+    # torch's meta device, on which models are built to be measured, knows no autocast.
+    if not torch.amp.is_autocast_available(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 class _Recomputed(torch.autograd.Function):

@@ -1,14 +1,12 @@
 """The real tools on generated animals, as a user runs them: train, test, resume, and the inferencer."""
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mim_runs import losses, mim
 
 from clamp_mmpose.datasets.toy import make_toy_dataset
 
@@ -27,25 +25,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/ap10k-val-split1.json')
 test_evaluator = val_evaluator
 """
-
-
-def mim(*arguments, status=0):
-    """Runs mim on one thread; returns its output, both streams in one."""
-    environ = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
-    environ['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), environ['PATH']])
-    command = [str(Path(sys.executable).with_name('mim')), *map(str, arguments)]
-    process = subprocess.run(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert (process.returncode == 0) == (status == 0), process.stdout[-4000:]
-    return process.stdout
-
-
-def losses(work_dir, epoch):
-    """(iteration, loss, its parts) of one epoch, as logged."""
-    (scalars, ) = work_dir.glob('*/vis_data/scalars.json')
-    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
-    parts = ('loss', 'loss_kpt', 'loss_spatial', 'loss_feature')
-    return [tuple(row[part] for part in parts) for row in rows if row.get('epoch') == epoch and 'loss' in row]
 
 
 @pytest.fixture(scope='module')

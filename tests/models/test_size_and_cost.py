@@ -5,7 +5,7 @@ norms, ReLU and pooling of exactly torch's classes. It does not see attention (n
 projections nor the attention pool's), activations of CLIP, or CLIP's own subclass of LayerNorm. One multiplication with
 its addition counts as one operation.
 """
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ VIT_B = 'clamp_vit-b16_4xb32-210e_ap10k-256x256'
 VIT_L = 'clamp_vit-l14_4xb32-210e_ap10k-224x224'
 
 
-@lru_cache(maxsize=None)
+@cache
 def _config(name):
     return Config.fromfile(CONFIGS / f'{name}.py')
 
@@ -34,7 +34,7 @@ def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-shared = lru_cache(maxsize=None)(build)  # for tests that do not change the model
+shared = cache(build)  # for tests that do not change the model
 
 PARAMETERS = {
     'backbone': (38_347_616, 86_238_720, 303_966_208),

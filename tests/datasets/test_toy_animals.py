@@ -133,6 +133,12 @@ def test_both_eyes_show_when_the_head_turns(data):
     assert (eyes.sum(axis=1) == 1).mean() > .3
 
 
+def test_left_eye_is_on_the_right_of_a_head_that_looks_at_the_viewer(data):
+    eyes = np.array([annotation['keypoints'][:6] for annotation in load(data)['annotations']])
+    both = eyes[(eyes[:, [2, 5]] == 2).all(axis=1)]
+    assert (both[:, 0] >= both[:, 3]).all()
+
+
 def test_mmpose_reads_and_scores_the_files(data):
     dataset = DATASETS.build(dict(
         type='AP10KDataset', data_root=str(data), ann_file='annotations/ap10k-val-split1.json', test_mode=True,

@@ -105,7 +105,10 @@ def test_other_arguments_replace_own_files_only(tmp_path):
     assert {name for name in left if name not in digests(tmp_path / 'b')} == {'notes.txt', 'data/mine.jpg'}
 
 
-@pytest.mark.parametrize('content', [None, 'not json', '[]', '{"generator": "another program"}'])
+ANOTHER = '{"generator": "another program", "arguments": {"train": 1, "val": 1}}'
+
+
+@pytest.mark.parametrize('content', [None, 'not json', '[]', ANOTHER])
 def test_foreign_folder_is_refused_and_untouched(tmp_path, content):
     (tmp_path / 'thesis.txt').write_text('years of work')
     if content is not None:

@@ -1,5 +1,6 @@
 """Drawn people: presence labels that differ, and files that MMPose's COCO and MPII parts read and score."""
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from mmpose.registry import DATASETS, METRICS
 
 from clamp_mmpose.datasets.toy import make_toy_dataset
 from clamp_mmpose.datasets.toy.canvas import Canvas
+from clamp_mmpose.datasets.toy.figure import Figure, visible_box
 from clamp_mmpose.datasets.toy.geometry import View
 from clamp_mmpose.datasets.toy.keypoint_formats import COCO_KEYPOINTS, MPII_KEYPOINTS
 from clamp_mmpose.datasets.toy.person_drawing import draw_person, sample_outfit
@@ -38,6 +40,40 @@ def test_presence_differs_between_people(data):
     assert (present.mean(axis=0) > .25).all() and (present.mean(axis=0) < .97).all()
     assert .02 < present.all(axis=1).mean() < .5
     assert len({tuple(row) for row in present}) > len(present) / 3
+
+
+def test_joints_are_missing_behind_obstacles_too(data):
+    """A joint of somebody who stands alone and whole in the picture can only be missing behind something."""
+    content = load(data, 'person_keypoints_train.json')
+    images = {image['id']: image for image in content['images']}
+    alone = Counter(annotation['image_id'] for annotation in content['annotations'])
+    missing = 0
+    for annotation, points in zip(content['annotations'], keypoints(data)):
+        image, (x, y, w, h) = images[annotation['image_id']], annotation['bbox']
+        inside = x > 0 and y > 0 and x + w < image['width'] and y + h < image['height']
+        if inside and alone[image['id']] == 1:
+            missing += (points[5:, 2] == 0).any()
+    assert missing >= 3
+
+
+def test_left_eye_is_on_the_right_of_a_face(data):
+    points = keypoints(data)
+    left, right = COCO_KEYPOINTS.index('left_eye'), COCO_KEYPOINTS.index('right_eye')
+    seen = (points[:, [left, right], 2] == 2).all(axis=1)
+    assert seen.sum() >= 8
+    assert (points[seen, left, 0] >= points[seen, right, 0]).all()
+
+
+def test_flags_tell_hidden_from_unlabelled():
+    """Behind something, a joint keeps its label only next to one that is seen."""
+    canvas = Canvas(60, 60)
+    body, cover = canvas.new_part(), canvas.new_part()
+    canvas.polygon([[20, 5], [30, 5], [30, 55], [20, 55]], (200, 0, 0), body)
+    canvas.polygon([[10, 25], [40, 25], [40, 55], [10, 55]], (0, 200, 0), cover)
+    points = np.array([[25, 10], [25, 30], [25, 45], [25, 70], [25, 12]], float)
+    figure = Figure(points, np.array([False, False, False, False, True]), [{body}] * 5, range(body, body + 1))
+    assert figure.visibility(canvas, ((1, 2), (2, 3), (3, 4))).tolist() == [2, 1, 0, 0, 0]
+    np.testing.assert_allclose(visible_box(canvas, figure.parts), (20, 5, 11, 20), atol=1)
 
 
 def test_annotations_are_consistent(data):

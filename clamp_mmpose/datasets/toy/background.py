@@ -101,8 +101,9 @@ def _gradient(top: tuple, bottom: tuple, rows: int) -> np.ndarray:
 
 def _mottle(canvas: Canvas, rng: np.random.Generator, strength: float) -> None:
     height, width = canvas.color.shape[:2]
-    noise = .6 * smooth_noise(rng, height, width, 64) + .4 * smooth_noise(rng, height, width, 12)
-    canvas.color[:] = np.clip(canvas.color + strength * noise[..., None], 0, 255).astype(np.uint8)
+    noise = cv2.addWeighted(smooth_noise(rng, height, width, 64), .6 * strength,
+                            smooth_noise(rng, height, width, 12), .4 * strength, 0)
+    cv2.add(canvas.color, cv2.merge([noise] * 3), dst=canvas.color, dtype=cv2.CV_8U)
 
 
 def _cloud(canvas, rng, horizon):

@@ -16,17 +16,22 @@ def apply_domain(domain: str, image: np.ndarray, background: np.ndarray, rng: np
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
 
 
+def _grain(rng, image, strength):
+    """Independent noise of a standard deviation, in grey levels."""
+    return np.float32(strength) * rng.standard_normal(image.shape, dtype=np.float32)
+
+
 def _default(image, background, rng):
     """Daylight with a little sensor noise."""
     gain = rng.uniform(.9, 1.08)
-    return image * gain + rng.normal(0, 2.5, image.shape).astype(np.float32)
+    return image * gain + _grain(rng, image, 2.5)
 
 
 def _night(image, background, rng):
     """Moonlight: dark, blue, low in contrast, with the noise of a high sensitivity."""
     grey = image.mean(axis=2, keepdims=True)
     dim = (.45 * image + .55 * grey) * np.float32([.62, .74, 1.]) * rng.uniform(.26, .42) + np.float32([6, 9, 18])
-    return dim + rng.normal(0, 6, image.shape).astype(np.float32)
+    return dim + _grain(rng, image, 6)
 
 
 def _fog(image, background, rng):
@@ -35,13 +40,13 @@ def _fog(image, background, rng):
     density = np.linspace(rng.uniform(.7, .85), rng.uniform(.4, .55), height, dtype=np.float32)[:, None]
     density = np.clip(density + .08 * smooth_noise(rng, height, width, 48), 0, .92)[..., None]
     density = density * np.where(background, 1., .82)[..., None]  # what stands behind the bodies is deeper in the fog
-    return image * (1 - density) + np.float32([212, 216, 220]) * density + rng.normal(0, 2, image.shape)
+    return image * (1 - density) + np.float32([212, 216, 220]) * density + _grain(rng, image, 2)
 
 
 def _noise(image, background, rng):
     """A bad sensor: strong noise, wrong pixels, a colour cast."""
     cast = rng.uniform(.82, 1.18, 3)
-    noisy = image * cast + rng.normal(0, rng.uniform(22, 36), image.shape)
+    noisy = image * cast + _grain(rng, image, rng.uniform(22, 36))
     wrong = rng.random(image.shape[:2])
     noisy[wrong < .015] = 0
     noisy[wrong > .985] = 255

@@ -7,14 +7,16 @@ import numpy as np
 def turn(points: np.ndarray, degrees: float) -> np.ndarray:
     """Turns (..., 3) points about the vertical axis; positive turns the front towards the viewer."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
+    points = np.asarray(points, float)
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
     return np.stack([c * x + s * z, y, c * z - s * x], axis=-1)
 
 
 def pitch(points: np.ndarray, degrees: float) -> np.ndarray:
     """Tilts (..., 3) points about the z axis; positive lifts the front."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
+    points = np.asarray(points, float)
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
     return np.stack([c * x - s * y, s * x + c * y, z], axis=-1)
 
 
@@ -60,7 +62,8 @@ class View:
 
     def camera(self, points: np.ndarray) -> np.ndarray:
         """Body points (..., 3) -> to the side, up, towards the viewer, in body units (..., 3)."""
-        x, y, z = np.moveaxis(turn(points, self.yaw), -1, 0)
+        turned = turn(points, self.yaw)
+        x, y, z = turned[..., 0], turned[..., 1], turned[..., 2]
         c, s = np.cos(self.elevation), np.sin(self.elevation)
         return np.stack([x, c * y + s * z, s * y - c * z], axis=-1)  # what is far away stands higher
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 AP10K_KEYPOINTS = (
     'left_eye', 'right_eye', 'nose', 'neck', 'root_of_tail', 'left_shoulder', 'left_elbow', 'left_front_paw',
     'right_shoulder', 'right_elbow', 'right_front_paw', 'left_hip', 'left_knee', 'left_back_paw', 'right_hip',
-    'right_knee', 'right_back_paw')  # yapf: disable
+    'right_knee', 'right_back_paw')
 
 # Pairs of 1-based keypoint numbers, as in the released files.
 AP10K_SKELETON = ((1, 2), (1, 3), (2, 3), (3, 4), (4, 5), (4, 6), (6, 7), (7, 8), (4, 9), (9, 10), (10, 11), (5, 12),

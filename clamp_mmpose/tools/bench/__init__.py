@@ -1,0 +1,122 @@
+"""`clamp-mmpose bench`: what CLAMP costs beside SimpleBaseline on the same backbone, in time and memory."""
+from __future__ import annotations
+
+import argparse
+import datetime
+import logging
+import os
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from .memory import measure_memory
+from .report import MemoryRow, TimingRow, describe_processor, describe_versions, make_section, write_section
+from .subject import FUSED, INFERENCE, TRAINING, Setting, Subject
+from .timing import compare, interleave
+
+HELP = 'measure time and memory of CLAMP beside SimpleBaseline on the same backbone; a quarter of an hour on two cores'
+
+PAIRS = [
+    ('RN50', 'clamp_rn50_4xb32-210e_ap10k-256x256.py', 'simplebaseline_clip-rn50_4xb32-210e_ap10k-256x256.py'),
+    ('ViT-B/16', 'clamp_vit-b16_4xb32-210e_ap10k-256x256.py',
+     'simplebaseline_clip-vit-b16_4xb32-210e_ap10k-256x256.py'),
+]
+SETTINGS = {
+    'cpu': [Setting()],
+    'cuda': [Setting(), Setting(bf16=True), Setting(compiled=True), Setting(bf16=True, compiled=True)],
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--out', type=Path, default=Path('docs', 'benchmarks.md'), help='default: %(default)s')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='default: %(default)s')
+    parser.add_argument('--threads', type=int, default=2, help='of PyTorch; default: %(default)s')
+    parser.add_argument('--repeats', type=int, default=15, help='rounds that count; default: %(default)s')
+    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8], metavar='B', help='default: 1 8')
+    parser.add_argument('--quick', action='store_true', help='3 rounds and batch 1 only, for a first look')
+    parser.add_argument(
+        '--pair', nargs=3, action='append', metavar=('NAME', 'CLAMP', 'BASELINE'),
+        help='two configs to compare in place of the shipped ones of RN50 and ViT-B/16; can be repeated')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints each number as it comes, and writes the page. Returns 1 if there is no such device."""
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        print('clamp-mmpose bench: PyTorch finds no CUDA device; --device cpu measures on the CPU', file=sys.stderr)
+        return 1
+    if args.quick:
+        args.repeats, args.batch_sizes = 3, [1]
+    if min(args.repeats, args.threads, *args.batch_sizes) < 1:
+        print('clamp-mmpose bench: --repeats, --threads and --batch-sizes must be 1 or more', file=sys.stderr)
+        return 1
+    pairs = args.pair or [(name, *(str(_configs_folder() / config) for config in configs)) for name, *configs in PAIRS]
+    machine = _describe_run(args)
+    timings, memories = [], []
+    torch.set_num_threads(args.threads)
+    logging.disable(logging.WARNING)  # building a model tells how each layer was initialised
+    try:
+        for name, *configs in pairs:
+            for row in _time(name, configs, args):
+                timings.append(row)
+                print(f'{row.backbone}, {row.task}, batch {row.batch_size}, {row.setting}: {row.ratio.median:.3f} '
+                      f'({row.ratio.low:.3f} to {row.ratio.high:.3f})', flush=True)
+        for name, *configs in pairs:
+            memories += _weigh(name, configs, args)
+    finally:
+        logging.disable(logging.NOTSET)
+    write_section(args.out, args.device, make_section(args.device, machine, timings, memories))
+    print(f'written: {args.out}')
+    return 0
+
+
+def _time(name: str, configs: Sequence[str], args: argparse.Namespace) -> Iterator[TimingRow]:
+    """Rows of one pair of configs, CLAMP's first; all tasks that a baseline's step answers share its rounds."""
+    for ours, baseline in (((INFERENCE, FUSED), INFERENCE), ((TRAINING, ), TRAINING)):
+        subjects = {task: Subject(configs[0], task, args.device) for task in ours}
+        subjects['baseline'] = Subject(configs[1], baseline, args.device)
+        for setting in SETTINGS[args.device]:
+            for batch_size in args.batch_sizes:
+                seconds = interleave(
+                    {key: subject.step(batch_size, setting) for key, subject in subjects.items()},
+                    args.repeats,
+                    synchronize=torch.cuda.synchronize if args.device == 'cuda' else None)
+                for task in ours:
+                    yield TimingRow(task, name, batch_size, str(setting), statistics.median(seconds[task]),
+                                    statistics.median(seconds['baseline']),
+                                    compare(seconds[task], seconds['baseline']))
+
+
+def _weigh(name: str, configs: Sequence[str], args: argparse.Namespace) -> Iterator[MemoryRow]:
+    settings = [setting for setting in SETTINGS[args.device] if not setting.compiled]
+    for task in (INFERENCE, FUSED, TRAINING):
+        for setting in settings:
+            for batch_size in args.batch_sizes:
+                print(f'{name}, {task}, batch {batch_size}, {setting}: memory', flush=True)
+                ours, baseline = (
+                    measure_memory(config, config_task, batch_size, device=args.device, bf16=setting.bf16,
+                                   threads=args.threads)
+                    for config, config_task in zip(configs, (task, INFERENCE if task == FUSED else task)))
+                yield MemoryRow(task, name, batch_size, str(setting), ours, baseline)
+
+
+def _describe_run(args: argparse.Namespace) -> list[str]:
+    batch_sizes = ' '.join(map(str, args.batch_sizes))
+    machine = describe_processor(args.device)
+    if hasattr(os, 'getloadavg'):
+        machine += f'; load when the run began: {os.getloadavg()[0]:.1f}'
+    return [
+        f'{datetime.date.today()}: `clamp-mmpose bench --device {args.device} --threads {args.threads} '
+        f'--repeats {args.repeats} --batch-sizes {batch_sizes}`',
+        machine,
+        describe_versions(),
+    ]
+
+
+def _configs_folder() -> Path:
+    """configs/clamp of the checkout this runs from, else of the installed package."""
+    package = Path(__file__).resolve().parents[2]
+    folder = package.parent / 'configs' / 'clamp'
+    return folder if folder.exists() else package / '.mim' / 'configs' / 'clamp'

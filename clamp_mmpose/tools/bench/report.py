@@ -1,0 +1,138 @@
+"""The Markdown page: one section per device, each with its machine, its date and its tables."""
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from .memory import Memory
+from .subject import FUSED, INFERENCE, TRAINING
+from .timing import Ratio
+
+# (backbone, batch size): what the authors' released code was measured at on a CPU, and the ratio to stay below
+RELEASED = {
+    INFERENCE: {('RN50', 1): 2.47, ('RN50', 8): 1.31, ('ViT-B/16', 1): 1.38, ('ViT-B/16', 8): 1.07},
+    TRAINING: {('RN50', 1): 2.78, ('RN50', 8): 1.55, ('ViT-B/16', 1): 1.72, ('ViT-B/16', 8): 1.07},
+}
+GOALS = {
+    INFERENCE: {('RN50', 1): 1.15, ('RN50', 8): 1.10, ('ViT-B/16', 1): 1.06, ('ViT-B/16', 8): 1.03},
+    TRAINING: {('RN50', 1): 1.9, ('RN50', 8): 1.32, ('ViT-B/16', 1): 1.35, ('ViT-B/16', 8): 1.06},
+}
+PACKAGES = ('clamp-mmpose', 'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'open_clip_torch')
+DEVICES = {'cpu': 'CPU', 'cuda': 'GPU'}
+
+INTRODUCTION = f"""# Benchmarks
+
+What language costs: CLAMP beside SimpleBaseline on the same CLIP backbone, in one run on one machine. Written by
+`clamp-mmpose bench` (`make bench`), which replaces the section of the device it ran on.
+
+- Both models come from the configs in `configs/clamp`, with random weights, at the configs' own input size. The
+  backbone computes its image embedding in both, as in Table 7 of the CLAMP paper.
+- *{INFERENCE}*: from a normalised batch to keypoints in image coordinates, flip test included, as MMPose's test loop
+  does. The prompts are encoded once and kept. *{FUSED}*: the same after `neck.fuse_text()`.
+- *{TRAINING}*: losses, backward pass and optimizer step of the config.
+- The two models take turns, first one and then the other in front. A ratio is CLAMP's time over SimpleBaseline's in the
+  same round: the median of all rounds, with the least and the greatest. Times are medians. Warm-up is not counted.
+- *Released code* is the same ratio of the authors' released code, measured earlier on a CPU with 2 threads.
+- Memory: *model* is the bytes of parameters and buffers; *step* is the peak on top of the built model and its batch,
+  in a process of its own: resident memory (VmHWM) on a CPU, what PyTorch allocated on a GPU. A training step's includes
+  gradients and the optimizer's moments.
+"""
+
+
+class TimingRow(NamedTuple):
+    task: str
+    backbone: str
+    batch_size: int
+    setting: str
+    ours: float  # seconds
+    baseline: float
+    ratio: Ratio
+
+
+class MemoryRow(NamedTuple):
+    task: str
+    backbone: str
+    batch_size: int
+    setting: str
+    ours: Memory
+    baseline: Memory
+
+
+def write_section(path: Path, device: str, section: str) -> None:
+    """Puts the section of ``device`` ('cpu' or 'cuda') into the page; that of the other one stays as it is."""
+    sections = {name: f'## {name}\n\n`not run`\n' for name in DEVICES.values()}
+    if path.exists():
+        for name, text in re.findall(r'^## (\w+)\n(.*?)(?=^## |\Z)', path.read_text(encoding='utf-8'), re.M | re.S):
+            if name in sections:
+                sections[name] = f'## {name}\n{text.rstrip()}\n'
+    sections[DEVICES[device]] = section
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n'.join([INTRODUCTION, *sections.values()]), encoding='utf-8')
+
+
+def make_section(device: str, machine: Sequence[str], timings: Sequence[TimingRow],
+                 memories: Sequence[MemoryRow]) -> str:
+    """The section of one device: ``machine`` as a list, and the tables."""
+    lines = [f'## {DEVICES[device]}', '', *(f'- {line}' for line in machine), '', '### Time', '']
+    header = ['task', 'backbone', 'batch', 'precision', 'CLAMP', 'SimpleBaseline', 'ratio (least to greatest)']
+    if device == 'cpu':
+        header += ['to reach', 'released code']
+    lines += _table(header, [_timing_cells(row, device) for row in timings])
+    if memories:
+        header = ['task', 'backbone', 'batch', 'precision', 'CLAMP: model + step', 'SimpleBaseline: model + step',
+                  'ratio of the sums']
+        lines += ['', '### Peak memory', '', *_table(header, [_memory_cells(row) for row in memories])]
+    return '\n'.join(lines) + '\n'
+
+
+def describe_versions() -> str:
+    """Python and the packages that the numbers depend on."""
+    found = [f'Python {platform.python_version()}']
+    for package in PACKAGES:
+        try:
+            found.append(f'{package} {version(package)}')
+        except PackageNotFoundError:
+            found.append(f'{package} not installed')
+    return ', '.join(found)
+
+
+def describe_processor(device: str) -> str:
+    """The name of the CPU, and of the GPU where ``device`` is one."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.exists():
+        models = re.findall(r'^model name\s*: (.+)$', cpuinfo.read_text(), re.M)
+        name = models[0] if models else name
+    text = f'{name}, {os.cpu_count()} cores'
+    if device == 'cuda':
+        text = f'{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; {text}'
+    return text
+
+
+def _timing_cells(row: TimingRow, device: str) -> list[str]:
+    ratio = row.ratio
+    cells = [row.task, row.backbone, str(row.batch_size), row.setting, f'{row.ours * 1e3:.1f} ms',
+             f'{row.baseline * 1e3:.1f} ms', f'{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})']
+    if device == 'cpu':
+        case = (row.backbone, row.batch_size)
+        for numbers, form in ((GOALS, '<= {:.2f}'), (RELEASED, '{:.2f}')):
+            known = numbers.get(row.task, {}).get(case)
+            cells.append('-' if known is None else form.format(known))
+    return cells
+
+
+def _memory_cells(row: MemoryRow) -> list[str]:
+    cells = [row.task, row.backbone, str(row.batch_size), row.setting]
+    cells += [f'{memory.model / 2**20:.0f} + {memory.steps / 2**20:.0f} MiB' for memory in (row.ours, row.baseline)]
+    return [*cells, f'{sum(row.ours) / sum(row.baseline):.2f}']
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f'| {" | ".join(cells)} |' for cells in (header, ['---'] * len(header), *rows)]

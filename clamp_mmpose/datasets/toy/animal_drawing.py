@@ -23,6 +23,7 @@ def draw_animal(canvas: Canvas, rng: np.random.Generator, species: Species, coat
 
 
 class _AnimalPainter:
+    """Draws one animal, each limb as one part. ``points`` and ``owners`` fill up while it draws."""
 
     def __init__(self, canvas, rng, species, coat, pose, view):
         self.canvas, self.rng, self.species, self.coat, self.pose, self.view = canvas, rng, species, coat, pose, view

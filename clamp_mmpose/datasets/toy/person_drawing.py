@@ -64,6 +64,7 @@ def draw_person(canvas: Canvas, outfit: Outfit, pose: PersonPose, view: View) ->
 
 
 class _PersonPainter:
+    """Draws one person, each limb as one part. ``points`` and ``owners`` fill up while it draws."""
 
     def __init__(self, canvas, outfit, pose, view):
         self.canvas, self.outfit, self.pose, self.view = canvas, outfit, pose, view
@@ -134,7 +135,8 @@ class _PersonPainter:
 
     def _trunk(self) -> None:
         outfit, scale = self.outfit, self.view.scale
-        part = self._part('pelvis', 'thorax', 'left_shoulder', 'right_shoulder', 'left_hip', 'right_hip', 'upper_neck')
+        lit = [f'{side}_{joint}' for side in SIDES for joint in ('shoulder', 'hip') if self._light(side) == 1]
+        part = self._part('pelvis', 'thorax', 'upper_neck', *lit)  # it hides the joints of its far side
         neck = Tube([self.points['thorax'], self.points['upper_neck']], np.array([.065, .06]) * scale)
         self.canvas.tubes([neck], outfit.skin, part, outline=self.line)
         self._hull([('left_hip', .1), ('right_hip', .1), ('pelvis', .12)], outfit.trousers, part)

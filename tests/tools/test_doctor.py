@@ -77,7 +77,7 @@ def test_healthy_stack_has_no_findings():
         (
             stack_with(errors={'xtcocotools': NUMPY_ERROR, 'mmpose.models': NUMPY_ERROR}),
             'xtcocotools 1.14.3 was built for another NumPy than 2.4.6',
-            '--no-build-isolation --no-binary xtcocotools "xtcocotools"',
+            '--no-build-isolation --no-cache-dir --force-reinstall --no-deps --no-binary xtcocotools "xtcocotools"',
         ),
         (
             stack_with(
@@ -107,12 +107,12 @@ def test_healthy_stack_has_no_findings():
         (
             stack_with(errors={'mmcv.ops': "ModuleNotFoundError: No module named 'mmcv._ext'"}),
             'mmcv 2.1.0 was installed without its operators',
-            '--no-cache-dir --no-build-isolation --no-binary mmcv "mmcv==2.1.0"',
+            '--no-cache-dir --force-reinstall --no-deps --no-binary mmcv "mmcv==2.1.0"',
         ),
         (
             stack_with(errors={'mmcv.ops': 'ImportError: mmcv/_ext.so: undefined symbol: _ZN3c106detail'}),
             'mmcv 2.1.0 was built against another torch than 2.11.0',
-            '--no-cache-dir --no-build-isolation --no-binary mmcv "mmcv==2.1.0"',
+            '--no-cache-dir --force-reinstall --no-deps --no-binary mmcv "mmcv==2.1.0"',
         ),
         (
             stack_with(errors={'mmcv.ops': 'crash: killed by SIGSEGV'}),
@@ -144,7 +144,7 @@ def test_healthy_stack_has_no_findings():
         (
             stack_with(versions={'mmpose': '0.29.0'}, errors={'mmpose.models': 'ImportError: mmpose 0.29'}),
             'mmpose 0.29.0 is outside what is supported',
-            'install "mmpose>=1.3.0,<2.0.0"',
+            '--no-build-isolation --no-cache-dir --no-binary xtcocotools "mmpose>=1.3.0,<2.0.0"',
         ),
         (
             stack_with(
@@ -155,7 +155,7 @@ def test_healthy_stack_has_no_findings():
                 },
             ),
             'mmdet is not installed',
-            'install "mmdet>=3.0.0,<3.4.0"',
+            '"mmdet>=3.0.0,<3.4.0"',
         ),
         (
             stack_with(errors={'cv2': 'ImportError: libGL.so.1: cannot open shared object file'}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .finding import BROKEN, WARNING, Finding, error_of, from_source, install_mmcv, release
+from .finding import BROKEN, WARNING, Finding, error_of, from_source, install_mmcv, install_openmmlab, release
 from .stack import PROBES
 
 # The same ranges as in requirements/mminstall.txt and runtime.txt: from, up to but not including.
@@ -201,7 +201,7 @@ def check_ranges(stack: dict) -> Iterator[Finding]:
             BROKEN,
             f'{name} is not installed' if version is None else f'{name} {version} is outside what is supported',
             f'This package needs {supported}.',
-            install_mmcv(stack['pip']) if name == 'mmcv' else f'{stack["pip"]} install "{supported}"',
+            install_mmcv(stack['pip']) if name == 'mmcv' else install_openmmlab(stack['pip'], supported),
             (PROBE_OF.get(name, name),),
         )
 

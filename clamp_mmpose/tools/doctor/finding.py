@@ -31,19 +31,27 @@ def error_of(stack: dict, name: str) -> str:
     return stack['imports'].get(name, {}).get('error', '')
 
 
-def from_source(pip: str, requirement: str) -> str:
-    """The command that compiles a package against what is installed, whatever wheels pip knows of.
+def build_in_place(pip: str, arguments: str) -> str:
+    """The command that installs with what is built on the way seeing the installed packages.
 
-    Without --no-build-isolation the build sees neither the installed NumPy nor torch; without --no-cache-dir pip
-    takes a wheel it once built against another torch.
+    An isolated build sees neither the installed NumPy nor torch, and chumpy does not build in one; without
+    --no-cache-dir pip takes a wheel that it once built against another torch.
     """
+    tools = '"setuptools>=77,<81" wheel cython ninja psutil'
+    return f'{pip} install {tools} && {pip} install --no-build-isolation --no-cache-dir {arguments}'
+
+
+def from_source(pip: str, requirement: str) -> str:
+    """The command that compiles an installed package anew, whatever wheels pip knows of."""
     name = re.match(r'[\w-]+', requirement).group()
-    return (
-        f'{pip} install "setuptools>=77,<81" wheel cython ninja psutil && {pip} install --force-reinstall --no-deps '
-        f'--no-cache-dir --no-build-isolation --no-binary {name} "{requirement}"'
-    )
+    return build_in_place(pip, f'--force-reinstall --no-deps --no-binary {name} "{requirement}"')
 
 
 def install_mmcv(pip: str) -> str:
     """The command that compiles the tested mmcv against the installed torch."""
     return from_source(pip, 'mmcv==2.1.0')
+
+
+def install_openmmlab(pip: str, requirement: str) -> str:
+    """The command that installs one of OpenMMLab's packages with all that it needs."""
+    return build_in_place(pip, f'--no-binary xtcocotools "{requirement}"')

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from mmengine.model import BaseModule
@@ -86,12 +87,7 @@ class PromptLearnerNeck(BaseModule):
 
     def encode_text(self) -> Tensor:
         """The prompt embedding before it sees an image, (1, K, D); in eval mode computed once and kept."""
-        if self.training:
-            return self._encode_text()
-        sources = [*self.prompts.parameters(), *self.prompts.buffers()]
-        if self.prompt_encoder is not None:
-            sources += self.prompt_encoder.parameters()
-        return self._cache(self._encode_text, sources)
+        return self._encode_text() if self.training else self._kept_text()
 
     def train(self, mode: bool = True) -> PromptLearnerNeck:
         super().train(mode)
@@ -115,6 +111,12 @@ class PromptLearnerNeck(BaseModule):
     def _encode_text(self) -> Tensor:
         text = self.prompts()
         return text if self.prompt_encoder is None else self.prompt_encoder(text)
+
+    @torch.compiler.disable
+    def _kept_text(self) -> Tensor:
+        modules = [self.prompts] if self.prompt_encoder is None else [self.prompts, self.prompt_encoder]
+        sources = [*chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)]
+        return self._cache(self._encode_text, sources)
 
     def _embeddings(self, feats: VisionLanguageFeatures) -> tuple[Tensor, Tensor]:
         dense = getattr(feats, 'dense', None)

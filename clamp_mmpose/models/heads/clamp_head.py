@@ -67,7 +67,8 @@ class CLAMPHead(HeatmapHead):
         if feats[-1].shape[1] != self.in_channels:
             raise ValueError(f'in_channels={self.in_channels} of CLAMPHead, but the last map in front of it has '
                              f"{feats[-1].shape[1]} channels: the backbone's and one per keypoint name of the neck")
-        heatmaps = super().forward(feats)
+        # MMPose takes them to NumPy, for the accuracy and to decode, and NumPy knows no bfloat16.
+        heatmaps = full_precision(super().forward(feats))
         size = (heatmaps.shape[-1], heatmaps.shape[-2])
         if self.decoder is not None and size != tuple(self.decoder.heatmap_size):
             raise ValueError(f'the head makes heatmaps of {size} (W, H), the codec has heatmap_size='

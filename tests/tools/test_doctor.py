@@ -167,6 +167,14 @@ def test_healthy_stack_has_no_findings():
             '`import mmengine` fails',
             'python -m pip install PyYAML',
         ),
+        (
+            stack_with(
+                versions={'xtcocotools': None},
+                errors={'xtcocotools': "ModuleNotFoundError: No module named 'xtcocotools'"},
+            ),
+            '`import xtcocotools` fails',
+            '--no-binary xtcocotools "xtcocotools"',
+        ),
     ],
 )
 def test_known_break_is_named_once_with_its_mend(stack, title, mend):

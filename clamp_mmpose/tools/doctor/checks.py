@@ -273,8 +273,11 @@ def unexplained(stack: dict, findings: list[Finding]) -> Iterator[Finding]:
             continue
         error = error_of(stack, name)
         missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", error)
-        mend = 'no command is known; `make setup` in a checkout builds an environment that works'
-        if missing:
+        if missing is None:
+            mend = 'no command is known; `make setup` in a checkout builds an environment that works'
+        elif missing.group(1) == 'xtcocotools':
+            mend = from_source(stack['pip'], 'xtcocotools')
+        else:
             mend = f'{stack["pip"]} install {DISTRIBUTION_OF.get(missing.group(1), missing.group(1))}'
         yield Finding(WARNING if PROBES[name].optional else BROKEN, f'`import {name}` fails', error, mend)
 

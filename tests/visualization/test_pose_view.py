@@ -74,6 +74,15 @@ def test_simcc_head_behind_the_neck_shows_the_cosines_alone(dataset):
     assert view.upsampled is None and view.heatmap is None
 
 
+def test_offset_maps_are_not_taken_for_keypoints(dataset):
+    codec = dict(type='UDPHeatmap', input_size=(64, 64), heatmap_size=(16, 16), heatmap_type='combined')
+    model = tiny_clamp_model('vit', names=NAMES, codec=codec, head=dict(out_channels=3 * 17, num_keypoints=17))
+    model['test_cfg'] = dict()
+    view, = view_instances(MODELS.build(model).eval(), dataset, [0])
+    assert view.upsampled is None and view.heatmap is None
+    assert view.score_map.shape == (17, 4, 4) and view.predicted.shape == (17, 2)
+
+
 def test_a_pipeline_without_crops_is_refused(dataset):
     sample = dataset[0]
     for key in ('input_center', 'input_scale'):

@@ -51,13 +51,11 @@ extras = {
 }
 extras['all'] = sorted({requirement for group in extras.values() for requirement in group})
 
-readme = ROOT / 'README.md'
-
 setup(
     name='clamp-mmpose',
     version=read_version(),
     description='Language and adaptation for 2D pose estimation: a plugin for MMPose',
-    long_description=readme.read_text(encoding='utf-8') if readme.exists() else '',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     license_files=['LICENSE'],

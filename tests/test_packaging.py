@@ -22,6 +22,7 @@ SOURCES = (
     'MANIFEST.in',
     'model-index.yml',
     'pyproject.toml',
+    'README.md',
     'requirements',
     'setup.py',
 )

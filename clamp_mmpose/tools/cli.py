@@ -16,6 +16,7 @@ from types import ModuleType
 TOOLS_DIR = Path(__file__).resolve().parent
 
 COMMANDS = {
+    'bench': 'bench',
     'demo': 'demo',
     'doctor': 'doctor',
     'make-toy-data': 'make_toy_data',

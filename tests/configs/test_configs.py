@@ -1,96 +1,174 @@
-"""Every shipped config: it parses, builds, takes one loss step and predicts; its names are the dataset's keypoints."""
+"""Every shipped config: its pipelines, model, losses and optimizer, with towers a few channels wide and no weights."""
+import re
+from functools import cache
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import FUNCTIONS
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
+from mmpose.models import build_pose_estimator
+from mmpose.registry import DATASETS, HOOKS, METRICS
 
-from clamp_mmpose.testing import pack_batch, shrink_model
+from clamp_mmpose.testing import randomize, shrink_model
 
-ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
-NAMES = sorted((ROOT / 'configs' / '_base_' / 'keypoint_names').glob('*.py'))
-# MMPose ships no metainfo for Penn Action
-METAINFO = {path.stem: path for path in NAMES if path.stem != 'pennaction'}
-
-by_name = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+FOLDER = Path(__file__).parents[2] / 'configs'
+CONFIGS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
 
 
-@by_name
-def test_config_takes_a_loss_step_and_predicts(path):
-    config = Config.fromfile(path)
-    model = MODELS.build(shrink_model(config.model.to_dict()))
-    codec, num_keypoints = config.codec.to_dict(), len(config.keypoint_names)
-    dataset = DATASETS.get(config.dataset_type)
-    metainfo = parse_pose_metainfo(dataset.METAINFO)
-    assert metainfo['num_keypoints'] == num_keypoints == model.head.out_channels
-    batch = pack_batch(codec, num_keypoints, flip_indices=metainfo['flip_indices'])
+@cache
+def load(name):
+    return Config.fromfile(FOLDER / name)
 
-    data = model.data_preprocessor(batch, training=True)
-    losses = model(**data, mode='loss')
-    total, _ = model.parse_losses(losses)
-    total.backward()
-    assert torch.isfinite(total) and total > 0
-    without = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
-    assert not without, 'parameters that no loss reaches stop DistributedDataParallel'
+
+def is_delta(name):
+    """Whether the config starts from another recipe, not only from ``_base_``."""
+    return any('_base_' not in base for base in re.findall(r"'([^']+\.py)'", _base_line(name)))
+
+
+def _base_line(name):
+    return re.search(r'^_base_ = (.*)$', (FOLDER / name).read_text(), flags=re.M).group(1)
+
+
+def samples(cfg, folder, *, training, count=2):
+    """What the config's data loader would give for a picture of noise with one animal or person in it."""
+    metainfo = parse_pose_metainfo(DATASETS.get(cfg.dataset_type).METAINFO)
+    num_keypoints = metainfo['num_keypoints']
+    rng = np.random.default_rng(0)
+    path = str(folder / 'picture.jpg')
+    cv2.imwrite(path, rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
+    pipeline = Compose((cfg.train_dataloader if training else cfg.val_dataloader).dataset.pipeline)
+    packed = []
+    for index in range(count):
+        packed.append(pipeline(dict(
+            id=index, img_id=index, img_path=path, category_id=1, bbox_score=np.ones(1, np.float32),
+            bbox=np.array([[60, 40, 260, 200]], np.float32),
+            keypoints=rng.uniform((60, 40), (260, 200), (1, num_keypoints, 2)).astype(np.float32),
+            keypoints_visible=np.ones((1, num_keypoints), np.float32),
+            **{key: metainfo[key] for key in ('flip_indices', 'flip_pairs', 'upper_body_ids', 'lower_body_ids')},
+            dataset_keypoint_weights=metainfo['dataset_keypoint_weights'])))
+    return pseudo_collate(packed)
+
+
+def build(cfg):
+    return randomize(build_pose_estimator(shrink_model(cfg.model)))
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 8
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_config_trains_a_step_and_predicts(name, tmp_path):
+    cfg = load(name)
+    model = build(cfg).train()
+    optim_wrapper = Runner.build_optim_wrapper(RunnerStub(model), dict(cfg.optim_wrapper, type='OptimWrapper'))
+    before = {key: p.detach().clone() for key, p in model.named_parameters()}
+    logs = model.train_step(samples(cfg, tmp_path, training=True), optim_wrapper)
+    assert {'loss_kpt'} <= set(logs) and all(torch.isfinite(value).all() for value in logs.values())
+    changed = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
+    assert {key.split('.')[0] for key in changed} == {'backbone', 'head', *(['neck'] if cfg.model.neck else [])}
+    assert not any('text_encoder' in key for key in changed)
 
     model.eval()
+    num_keypoints = load(name).model.head.out_channels
     with torch.no_grad():
-        results = model(**model.data_preprocessor(batch), mode='predict')
-    assert results[0].pred_instances.keypoints.shape == (1, num_keypoints, 2)
+        results = model.test_step(samples(cfg, tmp_path, training=False))
+    for result in results:
+        assert result.pred_instances.keypoints.shape == (1, num_keypoints, 2)
+        assert np.isfinite(result.pred_instances.keypoints).all()
 
 
-@by_name
-def test_config_is_one_that_mim_and_the_inferencer_can_run(path):
-    config = Config.fromfile(path)
-    assert config.custom_imports.imports == ['clamp_mmpose']
-    assert config.default_scope == 'mmpose' and config.data_mode == 'topdown'
-    for hook in config.custom_hooks:
-        HOOKS.build(hook)
-    assert dict(type='EpochSeedHook') in config.custom_hooks
-    assert FUNCTIONS.get(config.train_dataloader.get('worker_init_fn', {}).get('type', 'epoch_worker_init'))
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        assert loader.dataset.type == config.dataset_type
-        sizes = {step.input_size for step in loader.dataset.pipeline if step.type == 'TopdownAffine'}
-        assert sizes == {config.codec.input_size} == {config.model.backbone.input_size}
-        for step in loader.dataset.pipeline:
-            TRANSFORMS.build(step)
-    assert config.model.head.decoder == config.codec
-    encoders = [step.encoder for step in config.train_dataloader.dataset.pipeline if step.type == 'GenerateTarget']
-    assert encoders == [config.codec]
+class RunnerStub:
+    """All that ``Runner.build_optim_wrapper`` needs of a runner."""
+
+    def __init__(self, model):
+        self.model = model
 
 
-@by_name
-def test_a_delta_is_short(path):
-    lines = path.read_text().splitlines()
-    if "_base_ = ['./" in lines[0]:
-        assert len(lines) <= 30
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_config_brings_the_plugin_and_what_mmpose_asks_for(name):
+    cfg = load(name)
+    assert cfg.custom_imports == dict(imports=['clamp_mmpose'], allow_failed_imports=False)
+    assert cfg.default_scope == 'mmpose'
+    # The inferencer reads these two at the top level.
+    assert cfg.data_mode == 'topdown' and DATASETS.get(cfg.dataset_type) is not None
+    assert all(HOOKS.get(hook['type']) is not None for hook in cfg.custom_hooks)
+    assert METRICS.get(cfg.val_evaluator.type) is not None
+    assert cfg.train_dataloader.dataset.type == cfg.val_dataloader.dataset.type == cfg.dataset_type
+    assert cfg.val_dataloader.dataset.ann_file in cfg.val_evaluator.ann_file
 
 
-@pytest.mark.parametrize('dataset', METAINFO, ids=str)
-def test_names_follow_the_keypoints_of_mmpose(dataset):
-    names = Config.fromfile(METAINFO[dataset]).keypoint_names
-    metainfo = parse_pose_metainfo(dict(from_file=f'configs/_base_/datasets/{dataset}.py'))
-    theirs = [metainfo['keypoint_id2name'][index] for index in range(metainfo['num_keypoints'])]
-    assert len(names) == len(theirs)
-    for index, (ours, their) in enumerate(zip(names, theirs)):
-        their = their.lower().replace('_', ' ')
-        side = 'left' if their.startswith(('left', 'l ')) else 'right' if their.startswith(('right', 'r ')) else ''
-        assert side == (ours.split()[0] if ours.split()[0] in ('left', 'right') else ''), (ours, their)
-        assert set(ours.split()) & set(their.split()) or ours in SYNONYMS, (ours, their)
-        partner = names[metainfo['flip_indices'][index]]
-        swapped = {'left': 'right', 'right': 'left'}
-        assert partner == ' '.join(swapped.get(word, word) for word in ours.split()), (ours, partner)
+@pytest.mark.parametrize('name', CONFIGS)
+def test_sizes_agree_through_codec_model_and_pipelines(name):
+    cfg = load(name)
+    size = tuple(cfg.codec.input_size)
+    assert tuple(cfg.model.backbone.input_size) == size
+    assert cfg.model.head.decoder == cfg.codec
+    train, val = cfg.train_dataloader.dataset.pipeline, cfg.val_dataloader.dataset.pipeline
+    for pipeline in (train, val, cfg.test_dataloader.dataset.pipeline):
+        assert [tuple(t.input_size) for t in pipeline if t.type == 'TopdownAffine'] == [size]
+    assert [t.encoder for t in train if t.type == 'GenerateTarget'] == [cfg.codec]
+    width, height = re.search(r'-(\d+)x(\d+)\.py$', name).groups()[::-1]
+    assert (int(width), int(height)) == size  # MMPose's file names say height x width
 
 
-# Ours in everyday words, theirs an abbreviation or another word
-SYNONYMS = ('tail base', 'tail root', 'pelvis')
+@pytest.mark.parametrize('name', CONFIGS)
+def test_as_many_names_as_keypoints(name):
+    cfg = load(name)
+    count = parse_pose_metainfo(DATASETS.get(cfg.dataset_type).METAINFO)['num_keypoints']
+    assert cfg.model.head.out_channels == count
+    if cfg.model.neck:
+        assert len(cfg.model.neck.keypoint_names) == count
 
 
-def test_penn_action_names_are_its_thirteen_joints():
-    names = Config.fromfile(ROOT / 'configs/_base_/keypoint_names/pennaction.py').keypoint_names
-    parts = ['shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle']
-    assert names == ['head', *(f'{side} {part}' for part in parts for side in ('left', 'right'))]
+@pytest.mark.parametrize('name', CONFIGS)
+def test_file_names_say_the_batch_and_the_epochs(name):
+    cfg = load(name)
+    gpus, batch, epochs = (int(x) for x in re.search(r'_(\d+)xb(\d+)-(\d+)e_', name).groups())
+    assert cfg.train_dataloader.batch_size == batch
+    assert cfg.train_cfg.max_epochs == epochs
+    assert cfg.get('auto_scale_lr', dict(base_batch_size=gpus * batch))['base_batch_size'] == gpus * batch
+    assert max(scheduler.end for scheduler in cfg.param_scheduler if scheduler.by_epoch) == epochs
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if is_delta(name)])
+def test_a_delta_is_short(name):
+    assert len((FOLDER / name).read_text().splitlines()) <= 30
+
+
+RELEASED = {  # weight of the spatial loss, rate of the backbone, drop path
+    'clamp/clamp_rn50_4xb32-210e_ap10k-256x256.py': (0.4, 5e-4, None),
+    'clamp/clamp_vit-b16_4xb32-210e_ap10k-256x256.py': (2.0, 5e-5, 0.4),
+    'clamp/clamp_vit-l14_4xb32-210e_ap10k-224x224.py': (1.0, 5e-5, 0.4),
+}
+
+
+@pytest.mark.parametrize('name', RELEASED)
+def test_the_recipes_are_the_released_ones(name):
+    spatial, rate, drop_path = RELEASED[name]
+    cfg = load(name)
+    head, backbone = cfg.model.head, cfg.model.backbone
+    assert (head.loss.get('loss_weight', 1.0), head.spatial_loss.loss_weight, head.feature_loss.loss_weight) == (
+        1.0, spatial, 5e-4)
+    assert backbone.get('drop_path_rate') == drop_path
+    assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=5e-4, weight_decay=1e-4)
+    warmup, steps = cfg.param_scheduler
+    assert (warmup.end, warmup.start_factor, warmup.by_epoch) == (500, 0.001, False)
+    assert (steps.milestones, steps.gamma) == ([170, 200], 0.1)
+    assert cfg.train_dataloader.batch_size == 32 and cfg.train_cfg.max_epochs == 210
+    assert (cfg.codec.sigma, cfg.codec.heatmap_size) == (2, (64, 64))
+    assert cfg.model.test_cfg == dict(flip_test=True, flip_mode='heatmap', shift_heatmap=True)
+    model = build(cfg)
+    groups = Runner.build_optim_wrapper(RunnerStub(model), dict(cfg.optim_wrapper, type='OptimWrapper')).param_groups
+    rates = {id(p): group['lr'] for group in groups for p in group['params']}
+    decays = {id(p): group['weight_decay'] for group in groups for p in group['params']}
+    for key, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert rates[id(parameter)] == pytest.approx(rate if key.startswith('backbone') else 5e-4), key
+            plain = 'norm' in key or ('rn50' in name and 'bias' in key)
+            assert decays[id(parameter)] == (0 if plain else 1e-4), key

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.models import build_pose_estimator
@@ -66,6 +67,12 @@ def test_there_are_configs():
 def test_a_config_trains_a_step_and_predicts(name, tmp_path):
     cfg = load(name)
     model = build(cfg).train()
+    losses = model(**model.data_preprocessor(samples(cfg, tmp_path, training=True), True), mode='loss')
+    model.parse_losses(losses)[0].backward()
+    # What no loss reaches would stop DistributedDataParallel.
+    assert [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+    model.zero_grad()
     optim_wrapper = Runner.build_optim_wrapper(RunnerStub(model), dict(cfg.optim_wrapper, type='OptimWrapper'))
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
     logs = model.train_step(samples(cfg, tmp_path, training=True), optim_wrapper)
@@ -98,6 +105,9 @@ def test_a_config_brings_the_plugin_and_what_mmpose_asks_for(name):
     # The inferencer reads these two at the top level.
     assert cfg.data_mode == 'topdown' and DATASETS.get(cfg.dataset_type) is not None
     assert all(HOOKS.get(hook['type']) is not None for hook in cfg.custom_hooks)
+    assert dict(type='EpochSeedHook') in cfg.custom_hooks
+    worker_init = cfg.train_dataloader.get('worker_init_fn')
+    assert worker_init is None or FUNCTIONS.get(worker_init.type) is not None
     assert METRICS.get(cfg.val_evaluator.type) is not None
     assert cfg.train_dataloader.dataset.type == cfg.val_dataloader.dataset.type == cfg.dataset_type
     assert cfg.val_dataloader.dataset.ann_file in cfg.val_evaluator.ann_file

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -75,17 +73,25 @@ class CLIPBackbone(BaseModule):
                              f"arch='{self.arch_name}': {prefix}{key} is {tuple(given[key].shape)} there, {wanted} "
                              'here')
 
-    def _freeze(self, stages: Sequence[Sequence[nn.Module | Tensor]]) -> None:
-        """Freezes the first ``frozen_stages + 1`` of ``stages``; -1 freezes none."""
-        if not -1 <= self.frozen_stages < len(stages):
-            raise ValueError(f'frozen_stages={self.frozen_stages} must be in [-1, {len(stages) - 1}]')
-        self._frozen = [part for stage in stages[:self.frozen_stages + 1] for part in stage]
-        for part in self._frozen:
+    def _freeze(self) -> None:
+        """Freezes the first ``frozen_stages + 1`` of the stages; -1 freezes none."""
+        count = len(self._stages())
+        if not -1 <= self.frozen_stages < count:
+            raise ValueError(f'frozen_stages={self.frozen_stages} must be in [-1, {count - 1}]')
+        for part in self._frozen_parts():
             part.requires_grad_(False)
+
+    def _frozen_parts(self) -> list[nn.Module | Tensor]:
+        # Looked up every time: MMEngine's sync_bn puts other modules in the place of batch norm.
+        return [part for stage in self._stages()[:self.frozen_stages + 1] for part in stage]
+
+    def _stages(self) -> list[list[nn.Module | Tensor]]:
+        """The modules and parameters of the stem, then those of each stage."""
+        raise NotImplementedError
 
     def train(self, mode: bool = True) -> CLIPBackbone:
         super().train(mode)
-        for part in self._frozen:
+        for part in self._frozen_parts():
             if isinstance(part, nn.Module):
                 part.eval()
         return self

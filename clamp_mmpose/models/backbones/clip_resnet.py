@@ -62,16 +62,17 @@ class CLIPResNet(CLIPBackbone):
             raise ValueError(f'out_indices={tuple(out_indices)} must be ascending and name stages 0 to 3')
         self.out_indices = indices
         self.norm_eval = norm_eval
+        self.drop_path_rate = drop_path_rate
         tower = self.tower
-        stages = [tower.layer1, tower.layer2, tower.layer3, tower.layer4]
-        add_stochastic_depth([[block.bn3] for stage in stages for block in stage], drop_path_rate)
+        layers = [tower.layer1, tower.layer2, tower.layer3, tower.layer4]
+        self.depth = sum(map(len, layers))
         self.num_stages = 4 if with_embedding else indices[-1] + 1
         if not with_embedding:
             tower.attnpool = None
             for index in range(self.num_stages, 4):
                 setattr(tower, f'layer{index + 1}', nn.Identity())
-        stem = [tower.conv1, tower.bn1, tower.conv2, tower.bn2, tower.conv3, tower.bn3]
-        self._freeze([stem, *([stage] for stage in stages[:self.num_stages])])
+        self._drop_paths()
+        self._freeze()
 
     def forward(self, x: Tensor) -> VisionLanguageFeatures:
         """x: (B, 3, H, W), normalised."""
@@ -80,7 +81,7 @@ class CLIPResNet(CLIPBackbone):
         x = tower.stem(x)
         maps = []
         for index in range(self.num_stages):
-            for block in getattr(tower, f'layer{index + 1}'):
+            for block in self._layer(index):
                 x = checkpoint(block, x, use_reentrant=False) if self.with_cp and x.requires_grad else block(x)
             if index in self.out_indices:
                 maps.append(x)
@@ -117,11 +118,25 @@ class CLIPResNet(CLIPBackbone):
 
     def train(self, mode: bool = True) -> CLIPResNet:
         super().train(mode)
+        # Again, for the modules that MMEngine's sync_bn puts in the place of batch norm.
+        self._drop_paths()
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    def _layer(self, index: int) -> nn.Sequential:
+        return getattr(self.tower, f'layer{index + 1}')
+
+    def _drop_paths(self) -> None:
+        blocks = [block for index in range(self.num_stages) for block in self._layer(index)]
+        add_stochastic_depth([[block.bn3] for block in blocks], self.drop_path_rate, depth=self.depth)
+
+    def _stages(self) -> list[list[nn.Module | Tensor]]:
+        tower = self.tower
+        stem = [tower.conv1, tower.bn1, tower.conv2, tower.bn2, tower.conv3, tower.bn3]
+        return [stem, *([self._layer(index)] for index in range(self.num_stages))]
 
     @staticmethod
     def _check_arch(vision_cfg: dict, arch: str | dict) -> None:

@@ -58,7 +58,7 @@ class CLIPVisionTransformer(CLIPBackbone):
         blocks = tower.transformer.resblocks
         self.double_class_embedding = double_class_embedding
         self.out_indices = _resolve_indices(out_indices, len(blocks))
-        add_stochastic_depth([[block.ls_1, block.ls_2] for block in blocks], drop_path_rate)
+        add_stochastic_depth([[block.ls_1, block.ls_2] for block in blocks], drop_path_rate, depth=len(blocks))
         if with_embedding:
             if tower.attn_pool is not None or tower.proj is None:
                 raise ValueError(f"arch='{arch}' pools by attention and has no embedding per position; "
@@ -67,8 +67,7 @@ class CLIPVisionTransformer(CLIPBackbone):
             tower.transformer.resblocks = blocks[:self.out_indices[-1] + 1]
             tower.ln_post, tower.proj, tower.attn_pool = nn.Identity(), None, None
         tower.set_grad_checkpointing(with_cp)
-        embeddings = [tower.conv1, tower.class_embedding, tower.positional_embedding, tower.ln_pre]
-        self._freeze([embeddings, *([block] for block in tower.transformer.resblocks)])
+        self._freeze()
 
     def forward(self, x: Tensor) -> VisionLanguageFeatures:
         """x: (B, 3, H, W), normalised."""
@@ -91,6 +90,11 @@ class CLIPVisionTransformer(CLIPBackbone):
         x = torch.cat([first.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
         positions = resize_position_table(tower.positional_embedding, grid, source_grid=self.grid_size)
         return tower.ln_pre(x + positions.to(x.dtype))
+
+    def _stages(self) -> list[list[nn.Module | Tensor]]:
+        tower = self.tower
+        embeddings = [tower.conv1, tower.class_embedding, tower.positional_embedding, tower.ln_pre]
+        return [embeddings, *([block] for block in tower.transformer.resblocks)]
 
     @staticmethod
     def _check_arch(vision_cfg: dict, arch: str | dict) -> None:

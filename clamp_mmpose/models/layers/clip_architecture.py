@@ -60,18 +60,20 @@ def resolve_architecture(arch: str | dict, part: str, *, quick_gelu: bool | None
     return CLIPArchitecture(name, embed_dim, default_gelu if quick_gelu is None else quick_gelu, tower)
 
 
-def add_stochastic_depth(branches: list[list[nn.Module]], rate: float) -> None:
+def add_stochastic_depth(branches: list[list[nn.Module]], rate: float, *, depth: int) -> None:
     """Drops residual branches of single images while training, from 0 at the first block to ``rate`` at the last.
 
-    ``branches`` lists, per block, the modules whose output is added to the residual stream. They are hooked rather than
-    wrapped, so that no parameter changes its name.
+    ``branches`` lists, for the first blocks of a tower of ``depth`` blocks, the modules whose output is added to the
+    residual stream. They are hooked rather than wrapped, so that no parameter changes its name. A module that has its
+    hook keeps it.
     """
     if not 0.0 <= rate < 1.0:
         raise ValueError(f'drop_path_rate={rate} must be in [0, 1)')
     for index, block in enumerate(branches):
-        probability = rate * index / max(len(branches) - 1, 1)
-        if probability > 0:
-            for module in block:
+        probability = rate * index / max(depth - 1, 1)
+        for module in block:
+            hooked = any(isinstance(hook, _StochasticDepth) for hook in module._forward_hooks.values())
+            if probability > 0 and not hooked:
                 module.register_forward_hook(_StochasticDepth(probability))
 
 

@@ -176,3 +176,18 @@ def test_images_of_a_batch_do_not_see_each_other_in_eval(make):
         alone = backbone(x[1:2])
     torch.testing.assert_close(together.dense[1:2], alone.dense)
     torch.testing.assert_close(together.pooled[1:2], alone.pooled)
+
+
+def test_sync_batch_norm_keeps_frozen_stages_and_stochastic_depth():
+    """MMEngine's ``sync_bn='torch'`` replaces every batch norm of a finished model."""
+    backbone = nn.SyncBatchNorm.convert_sync_batchnorm(resnet(frozen_stages=1, drop_path_rate=0.8))
+    before = [block.bn3._forward_hooks for block in backbone.tower.layer2]
+    assert not any(before)
+    backbone.train().train()
+    frozen = [backbone.tower.bn1, backbone.tower.bn3, backbone.tower.layer1[0].bn1]
+    assert isinstance(frozen[0], nn.SyncBatchNorm) and not any(module.training for module in frozen)
+    assert backbone.tower.layer2[0].bn1.training
+    hooks = [list(block.bn3._forward_hooks.values()) for stage in (2, 3, 4)
+             for block in getattr(backbone.tower, f'layer{stage}')]
+    assert [[hook.probability for hook in of_block] for of_block in hooks] == [
+        [pytest.approx(0.8 * index / 4)] for index in range(1, 5)]

@@ -7,6 +7,9 @@ ARGS ?=
 # A PYTHONPATH of the caller would put other versions before the pinned ones.
 unexport PYTHONPATH PYTHONHOME
 
+# Threads that spin while they wait cost several times the time where the machine has other work, as in CI.
+test check: export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help setup demo test check bench clean
 
 help:

@@ -48,7 +48,8 @@ def call(*command: object) -> None:
     print(f'\n$ {shlex.join(words)}', flush=True)
     # mim and clamp-mmpose of this very Python, whether or not its environment is activated
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', os.defpath)])
-    subprocess.run(words, env={**os.environ, 'PATH': path}, check=True)
+    # On a machine with other work, threads that spin while they wait for each other take several times as long.
+    subprocess.run(words, env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PATH': path}, check=True)
 
 
 def find_config() -> Path:

@@ -23,7 +23,7 @@ HEALTHY = {
         'clamp-mmpose': '0.1.0',
         'pip': '26.3',
         'setuptools': '80.10.2',
-        'numpy': '2.4.6',
+        'numpy': '2.3.5',
         'torch': '2.11.0',
         'torchvision': '0.26.0',
         'mmengine': '0.10.7',
@@ -76,7 +76,7 @@ def test_healthy_stack_has_no_findings():
         ),
         (
             stack_with(errors={'xtcocotools': NUMPY_ERROR, 'mmpose.models': NUMPY_ERROR}),
-            'xtcocotools 1.14.3 was built for another NumPy than 2.4.6',
+            'xtcocotools 1.14.3 was built for another NumPy than 2.3.5',
             '--no-build-isolation --no-cache-dir --force-reinstall --no-deps --no-binary xtcocotools "xtcocotools"',
         ),
         (
@@ -212,6 +212,7 @@ def test_known_break_is_named_once_with_its_mend(stack, title, mend):
             'torchvision 0.25.0 was built for torch 2.10.0, and torch is 2.11.0',
             '"torchvision==0.26.*"',
         ),
+        (stack_with(versions={'numpy': '2.4.6'}), 'MMPose cannot draw with NumPy 2.4.6', 'install "numpy<2.4"'),
         (stack_with(python='3.13.1'), 'Python 3.13 cannot compile mmcv and xtcocotools', 'use Python 3.11'),
         (stack_with(python='3.14.0'), 'Python 3.14.0 is outside 3.9 to 3.13', 'Python 3.11'),
         (
@@ -349,7 +350,7 @@ def test_stubs_that_work_are_found_to_work(tmp_path):
         (
             {'xtcocotools.mask': 'raise ValueError("numpy.dtype size changed, may indicate binary incompatibility")'},
             {},
-            'xtcocotools 1.14.3 was built for another NumPy than 2.4.6',
+            'xtcocotools 1.14.3 was built for another NumPy than 2.3.5',
         ),
         ({'clamp_mmpose': 'raise SystemExit(5)'}, {}, '`import clamp_mmpose` fails'),
     ],

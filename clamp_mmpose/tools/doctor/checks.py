@@ -17,7 +17,7 @@ RANGES = {
     'mmcv': ('2.0.1', '2.2.0'),
     'mmdet': ('3.0.0', '3.4.0'),
     'mmpose': ('1.3.0', '2.0.0'),
-    'open_clip_torch': ('2.24', None),
+    'open_clip_torch': ('2.32', None),
 }
 # Where the name of the module that is imported is not the name of what is installed.
 PROBE_OF = {'open_clip_torch': 'open_clip', 'mmpose': 'mmpose.models'}
@@ -145,6 +145,13 @@ def check_numpy(stack: dict) -> Iterator[Finding]:
                 mend,
                 (name,),
             )
+    if versions['numpy'] and release(versions['numpy']) >= (2, 4):
+        yield Finding(
+            WARNING,
+            f'MMPose cannot draw with NumPy {versions["numpy"]}',
+            'MMPoseInferencer and `--show-dir` call int() on an array with one element, which NumPy 2.4 refuses.',
+            f'{pip} install "numpy<2.4"',
+        )
 
 
 def check_mmcv(stack: dict) -> Iterator[Finding]:

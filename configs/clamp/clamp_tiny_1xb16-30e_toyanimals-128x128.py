@@ -10,13 +10,14 @@ randomness = dict(seed=0)
 
 # optimizer
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=1e-4),
+    clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0))
 
 # learning policy
 param_scheduler = [
-    dict(type='LinearLR', begin=0, end=50, start_factor=0.01, by_epoch=False),  # warm-up
-    dict(type='MultiStepLR', begin=0, end=30, milestones=[22, 27], gamma=0.1, by_epoch=True)
+    dict(type='LinearLR', begin=0, end=100, start_factor=0.01, by_epoch=False),  # warm-up
+    dict(type='CosineAnnealingLR', begin=0, end=30, T_max=30, eta_min=1e-5, by_epoch=True)
 ]
 
 # hooks
@@ -34,9 +35,11 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True),
+    # A ViT, whose tokens keep their place from the first step on. The attention pool of CLIP's ResNet, without
+    # pretrained weights, gives every position the same embedding, and the score maps stay empty.
     backbone=dict(
-        type='CLIPResNet',
-        arch=dict(embed_dim=64, layers=(2, 2, 2, 2), width=16),
+        type='CLIPVisionTransformer',
+        arch=dict(embed_dim=64, layers=4, width=192, head_width=48, patch_size=16),
         input_size=codec['input_size']),
     neck=dict(
         type='PromptLearnerNeck',
@@ -47,13 +50,13 @@ model = dict(
         context_decoder=dict(width=64, num_layers=1)),
     head=dict(
         type='CLAMPHead',
-        in_channels=512 + num_keypoints,
+        in_channels=192 + num_keypoints,
         out_channels=num_keypoints,
-        deconv_out_channels=(64, 64, 64),
-        deconv_kernel_sizes=(4, 4, 4),
+        deconv_out_channels=(64, 64),  # from stride 16 to stride 4
+        deconv_kernel_sizes=(4, 4),
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        spatial_loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=0.4),
-        score_head=dict(deconv_out_channels=(32, 32, 32)),
+        spatial_loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=1.0),
+        score_head=dict(deconv_out_channels=(32, 32)),
         feature_loss=dict(type='KeypointTextContrastiveLoss', loss_weight=5e-4),
         decoder=codec),
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from mmengine.model import BaseModule
@@ -46,7 +47,6 @@ class CLIPTextEncoder(BaseModule):
         self.tower = _build_tower(architecture, context_length, heads)
         self.width = self.tower.width
         self.context_length = context_length
-        self.tokenizer = _build_tokenizer(architecture)
         self.frozen = frozen
         if frozen:
             self.tower.requires_grad_(False)
@@ -73,9 +73,10 @@ class CLIPTextEncoder(BaseModule):
 
         Raises ValueError for an empty name, or one whose prompt is longer than ``context_length`` tokens.
         """
+        tokenizer = _clip_tokenizer()
         tokens = []
         for name in names:
-            ids = self.tokenizer.encode(name)
+            ids = tokenizer.encode(name)
             if not ids:
                 raise ValueError(f'the keypoint name {name!r} has no token; give it a word')
             length = len(ids) + 2
@@ -86,8 +87,7 @@ class CLIPTextEncoder(BaseModule):
                     f'learnable contexts). Shorten the name, or raise context_length '
                     '(77 is the most that CLIP has positions for)')
             tokens.append(ids)
-        return PackedPrompts(
-            tokens, num_contexts, start=self.tokenizer.sot_token_id, end=self.tokenizer.eot_token_id)
+        return PackedPrompts(tokens, num_contexts, start=tokenizer.sot_token_id, end=tokenizer.eot_token_id)
 
     def train(self, mode: bool = True) -> CLIPTextEncoder:
         super().train(mode)
@@ -106,6 +106,9 @@ def _build_tower(architecture: CLIPArchitecture, context_length: int, heads: int
     if config.get('no_causal_mask') or config.get('embed_cls') or config.get('pool_type', 'argmax') != 'argmax':
         raise ValueError(f'the text tower of {architecture.name or architecture.tower} is not causal with pooling at '
                          "the end token, as CLIP's are; choose a CLIP architecture such as 'ViT-B-16-quickgelu'")
+    if config.get('hf_tokenizer_name'):
+        raise ValueError(f"arch='{architecture.name or architecture.tower}' has a Hugging Face tokenizer, which would "
+                         "need a download; choose one with CLIP's own, such as 'ViT-B-16-quickgelu'")
     config['context_length'] = context_length
     if heads is not None:
         width = config.get('width', 512)
@@ -115,9 +118,8 @@ def _build_tower(architecture: CLIPArchitecture, context_length: int, heads: int
     return _build_text_tower(architecture.embed_dim, config, architecture.quick_gelu)
 
 
-def _build_tokenizer(architecture: CLIPArchitecture):
+@cache
+def _clip_tokenizer():
+    # One for all: its tables take time to build, and would be copied with every model.
     import open_clip
-    if architecture.tower.get('hf_tokenizer_name'):
-        raise ValueError(f"arch='{architecture.name}' has a Hugging Face tokenizer, which would need a download; "
-                         "choose one with CLIP's own, such as 'ViT-B-16-quickgelu'")
     return open_clip.tokenizer.SimpleTokenizer()

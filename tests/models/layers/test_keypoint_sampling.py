@@ -40,7 +40,7 @@ def positions(image_size, grid):
         edges = [stride * half for half in np.arange(-6, 2 * cells + 7) / 2]
         values = np.array([*edges, -0.5, -0.4, size - 1, size - 0.5, size - 0.4, 0.3 * size], dtype=np.float32)
         beside = [np.nextafter(values, np.float32(sign * np.inf)) for sign in (-1, 1)]
-        axes.append(np.random.default_rng(0).permutation(np.concatenate([values, *beside]))[:60])
+        axes.append(np.random.default_rng(0).permutation(np.concatenate([values, *beside]))[:40])
     x, y = np.meshgrid(*axes)
     return np.stack([x, y], -1).reshape(-1, 2)
 

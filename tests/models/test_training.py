@@ -80,14 +80,15 @@ def test_the_loss_falls(kind):
     assert losses[-1] < 0.6 * losses[0]
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_step_in_bfloat16_is_finite_and_near_the_full_one(kind):
+def test_a_step_in_half_precision_is_finite_and_near_the_full_one(kind, dtype):
     """As AmpOptimWrapper runs it: autocast around the forward pass."""
     model, data = make(kind, neck=dict(context_decoder=dict(width=32, dropout=0.0)))
     state = copy.deepcopy(model.state_dict())
     full = model(**copy.deepcopy(data), mode='loss')
     model.load_state_dict(state)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with torch.autocast('cpu', dtype=dtype):
         half = model(**copy.deepcopy(data), mode='loss')
     sum(value for name, value in half.items() if 'loss' in name).backward()
     for name in ('loss_kpt', 'loss_spatial', 'loss_feature'):

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     config, work_dir = find_config(), args.work_dir
     metrics, pictures = work_dir / 'metrics.json', work_dir / 'pictures'
     try:
-        call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals')
+        call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 350)
         call('mim', 'train', 'mmpose', config, '--work-dir', work_dir)
         checkpoint = best_checkpoint(work_dir)
         call('mim', 'test', 'mmpose', config, '--checkpoint', checkpoint, '--work-dir', work_dir, '--out', metrics)

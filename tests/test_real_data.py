@@ -2,6 +2,7 @@
 
 CLAMP_MMPOSE_REAL_DATA names a folder with ``ap10k/test_ap10k.json``, ``coco/test_coco.json`` and their images.
 """
+import json
 import os
 from pathlib import Path
 
@@ -13,13 +14,13 @@ DATA = os.environ.get('CLAMP_MMPOSE_REAL_DATA')
 
 DELTA = """
 _base_ = [{config!r}]
-train_cfg = dict(max_epochs=1, val_interval=10)
+train_cfg = dict(max_epochs=1, val_interval=1)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
 model = dict(backbone=dict(init_cfg=None), neck=dict(text_encoder=dict(init_cfg=None)))
 few = dict(data_root={data!r}, ann_file={annotations!r}, data_prefix=dict(img=''))
 train_dataloader = dict(batch_size=4, num_workers=0, dataset=few)
 val_dataloader = dict(
-    batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(few, {bbox_file}))
+    batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(few, bbox_file={boxes!r}))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file={data!r} + {annotations!r})
 test_evaluator = val_evaluator
@@ -35,11 +36,16 @@ test_evaluator = val_evaluator
 def test_train_test_and_resume_on_real_images(name, dataset, tmp_path):
     data = f'{Path(DATA).resolve()}/{dataset}/'
     config = tmp_path / 'config.py'
+    boxes = ''
+    if dataset == 'coco':
+        detections = json.loads(Path(data, 'test_coco_det_AP_H_56.json').read_text())
+        boxes = tmp_path / 'boxes.json'
+        boxes.write_text(json.dumps(sorted(detections, key=lambda box: -box['score'])[:8]))
     config.write_text(DELTA.format(
         config=str(ROOT / 'configs' / 'clamp' / f'{name}.py'),
         data=data,
         annotations=f'test_{dataset}.json',
-        bbox_file=f"bbox_file='{data}test_coco_det_AP_H_56.json'" if dataset == 'coco' else ''))
+        boxes=str(boxes)))
     mim('train', 'mmpose', config, '--work-dir', tmp_path / 'work')
     assert losses(tmp_path / 'work', 1)
     output = mim('test', 'mmpose', config, '--checkpoint', tmp_path / 'work' / 'epoch_1.pth', '--work-dir', tmp_path)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         for path in _draw(args):
             print(path)
-    except (ValueError, OSError, AssertionError) as error:  # MMPose asserts that its annotation files exist
+    except (ValueError, OSError, RuntimeError, AssertionError) as error:  # MMPose asserts that files exist
         print(f'visualize: error: {error}', file=sys.stderr)
         return 2
     return 0

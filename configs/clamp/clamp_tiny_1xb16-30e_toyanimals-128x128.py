@@ -20,6 +20,9 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=0, end=30, T_max=30, eta_min=1e-5, by_epoch=True)
 ]
 
+# automatically scaling LR based on the actual training batch size
+auto_scale_lr = dict(base_batch_size=16)
+
 # hooks
 default_hooks = dict(
     logger=dict(interval=10), checkpoint=dict(interval=10, max_keep_ckpts=1, save_best='coco/AP', rule='greater'))
@@ -88,7 +91,6 @@ val_pipeline = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,  # two cores have enough to do with the model
-    drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,

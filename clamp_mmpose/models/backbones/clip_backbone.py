@@ -66,12 +66,17 @@ class CLIPBackbone(BaseModule):
                 table = resize_position_table(table, self.grid_size, source_grid=source_grid)
                 given[self._position_key] = state_dict[prefix + self._position_key] = table
         strangers = [key for key in own.keys() & given.keys() if own[key].shape != given[key].shape]
+        # A missing block would stay random, one too many would be lost; what the embedding needs may differ.
+        if given:
+            strangers += [key for key in own if _in_block(key) and key not in given]
+        if self.with_embedding:
+            states = dict(self.named_buffers())
+            strangers += [key for key in given if _in_block(key) and key not in own and key not in states]
         if strangers or (given and not own.keys() & given.keys()):
             key = min(strangers or given)
-            wanted = tuple(own[key].shape) if key in own else 'no such weight'
+            there, here = (tuple(side[key].shape) if key in side else 'no such weight' for side in (given, own))
             raise ValueError(f'the checkpoint holds a backbone of another architecture than {type(self).__name__} '
-                             f"arch='{self.arch_name}': {prefix}{key} is {tuple(given[key].shape)} there, {wanted} "
-                             'here')
+                             f"arch='{self.arch_name}': {prefix}{key} is {there} there, {here} here")
 
     def _freeze(self) -> None:
         """Freezes the first ``frozen_stages + 1`` of the stages; -1 freezes none."""
@@ -95,6 +100,11 @@ class CLIPBackbone(BaseModule):
             if isinstance(part, nn.Module):
                 part.eval()
         return self
+
+
+def _in_block(key: str) -> bool:
+    """Whether a weight belongs to a transformer block or a residual stage."""
+    return key.startswith(('tower.transformer.resblocks.', 'tower.layer'))
 
 
 def _save_grid(module: CLIPBackbone, state_dict: dict, prefix: str, local_metadata: dict) -> None:

@@ -119,6 +119,10 @@ class CLAMPHead(HeatmapHead):
         if not num_names == num_labels == self.num_keypoints:
             raise ValueError(f'the neck has {num_names} keypoint_names, the dataset {num_labels} keypoints, and the '
                              f'head is built for {self.num_keypoints}; all three must be the same')
+        target = tuple(batch_data_samples[0].gt_fields.heatmaps.shape[:-3:-1])
+        if self.decoder is not None and target != tuple(self.decoder.heatmap_size):
+            raise ValueError(f'GenerateTarget makes heatmaps of {target} (W, H), the codec of the head has '
+                             f'heatmap_size={tuple(self.decoder.heatmap_size)}; both must be the same codec')
         if self.feature_loss is not None and 'transformed_keypoints' not in batch_data_samples[0].gt_instances:
             raise ValueError('the feature loss needs the keypoints in the network\'s input; write '
                              "dict(type='PackPoseInputs', pack_transformed=True) in the training pipeline")

@@ -47,6 +47,7 @@ class CLIPTextEncoder(BaseModule):
         self.tower = _build_tower(architecture, context_length, heads)
         self.width = self.tower.width
         self.context_length = context_length
+        self._register_load_state_dict_pre_hook(self._cut_loaded_positions)
         self.frozen = frozen
         if frozen:
             self.tower.requires_grad_(False)
@@ -67,6 +68,16 @@ class CLIPTextEncoder(BaseModule):
         if projection is None:
             return x
         return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
+
+    def _cut_loaded_positions(self, state_dict: dict, prefix: str, *args) -> None:
+        """A checkpoint's longer position table loses its last rows; of a shorter one there is nothing to make up."""
+        table = state_dict.get(f'{prefix}tower.positional_embedding')
+        if table is None or len(table) == self.context_length:
+            return
+        if len(table) < self.context_length:
+            raise ValueError(f'context_length={self.context_length}, but the checkpoint has text positions for '
+                             f'{len(table)} tokens; use context_length={len(table)} or less with it')
+        state_dict[f'{prefix}tower.positional_embedding'] = table[:self.context_length]
 
     def pack(self, names: Sequence[str], num_contexts: int) -> PackedPrompts:
         """Tokenizes ``names`` behind ``num_contexts`` learnable contexts.

@@ -33,16 +33,20 @@ def coarse_target(keypoint, visible, image_size, grid, sigma=0.5):
 
 
 def positions(image_size, grid):
-    """Every cell's middle and edges, what floats lie beside them, the borders and beyond, in all pairs of x and y."""
+    """Every cell's middle and edges, what floats lie beside them, the borders and far beyond; each x with a random y
+    and each y with a random x."""
     axes = []
     for size, cells in zip(image_size, grid):
-        stride = size / cells
-        edges = [stride * half for half in np.arange(-6, 2 * cells + 7) / 2]
+        edges = size / cells * np.arange(-14, 2 * cells + 15) / 2
         values = np.array([*edges, -0.5, -0.4, size - 1, size - 0.5, size - 0.4, 0.3 * size], dtype=np.float32)
-        beside = [np.nextafter(values, np.float32(sign * np.inf)) for sign in (-1, 1)]
-        axes.append(np.random.default_rng(0).permutation(np.concatenate([values, *beside]))[:40])
-    x, y = np.meshgrid(*axes)
-    return np.stack([x, y], -1).reshape(-1, 2)
+        axes.append(np.concatenate([values, *(np.nextafter(values, np.float32(sign * np.inf)) for sign in (-1, 1))]))
+    rng = np.random.default_rng(0)
+    # Mostly from the inside, so that a keypoint that is lost along one axis is not lost along the other too.
+    inside = [axis[(axis > 0) & (axis < size - size / cells)] for axis, size, cells in zip(axes, image_size, grid)]
+    x, y = axes
+    return np.concatenate([np.stack([x, rng.choice(inside[1], len(x))], -1),
+                           np.stack([rng.choice(inside[0], len(y)), y], -1),
+                           np.stack([rng.choice(x, 100), rng.choice(y, 100)], -1)])
 
 
 @pytest.mark.parametrize('image_size, grid', SIZES)

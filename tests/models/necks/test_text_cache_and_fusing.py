@@ -110,7 +110,10 @@ def test_another_precision_recomputes_the_text():
         assert double.dtype == torch.float64
         torch.testing.assert_close(double.float(), single, rtol=1e-3, atol=1e-4)
         assert_up_to_date(model)
+        runs = count_text(model)
         torch.testing.assert_close(heatmaps(model.float()), single)
+        heatmaps(model.float())
+    assert len(runs) == 2  # a model that is moved keeps nothing of what was elsewhere
 
 
 def test_inference_mode_leaves_a_model_that_trains():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from mmengine import dist
@@ -33,7 +34,9 @@ class CLIPPretrained:
     """
 
     def __init__(self, checkpoint: str, *, allow_missing: bool = False) -> None:
-        self.checkpoint = checkpoint
+        if not isinstance(checkpoint, (str, os.PathLike)) or not str(checkpoint):
+            raise ValueError(f'checkpoint={checkpoint!r} of CLIPPretrained must be a path, an address or a tag')
+        self.checkpoint = str(checkpoint)
         self.allow_missing = allow_missing
 
     def __call__(self, module: nn.Module) -> None:

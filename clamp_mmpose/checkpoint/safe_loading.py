@@ -62,7 +62,7 @@ def safe_load(source: Source, map_location: MapLocation = None, *, name: str = '
             'program to run when it is read; nothing of this one was run. If you made the file yourself and need '
             'that class, call torch.serialization.add_safe_globals before loading.') from None
     except (EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f'{name} cannot be loaded (truncated?): {first_line(error)}') from error
+        raise CheckpointError(f'{name} cannot be loaded (truncated, or no checkpoint): {_reason(error)}') from error
 
 
 def named_global(message: str) -> str:
@@ -83,6 +83,11 @@ def refuse_foreign_archive(source: Source, name: str) -> None:
             f'{name} is a tar archive (PyTorch 0.1, or not a checkpoint) and cannot be read safely. '
             'Unpack it, or save it again with a newer PyTorch.')
     rewind(source)
+
+
+def _reason(error: Exception) -> str:
+    # Of a LookupError the message is the key alone.
+    return f'{type(error).__name__} {first_line(error)}' if isinstance(error, LookupError) else first_line(error)
 
 
 def rewind(source: Source) -> None:

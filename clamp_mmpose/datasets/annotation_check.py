@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 
 
@@ -17,6 +18,12 @@ class AnnotationCheck:
             data_list = super().load_data_list()
         except json.JSONDecodeError as error:
             raise ValueError(f'ann_file={self.ann_file!r} is not a complete JSON file: {error}') from error
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # MMPose asserts that the file exists, and says so.
+            if not os.path.exists(self.ann_file):
+                raise
+            raise ValueError(f'ann_file={self.ann_file!r} cannot be read as COCO annotations with keypoints'
+                             f'{self._culprit()} ({type(error).__name__}: {error})') from error
         if not data_list:
             raise ValueError(f'{type(self).__name__}: {self.bbox_file or self.ann_file!r} gives no instance to use'
                              f'{self._why_empty()}')
@@ -26,6 +33,23 @@ class AnnotationCheck:
             raise ValueError(f'{type(self).__name__}: the instances of ann_file={self.ann_file!r} have '
                              f'{sorted(found)} keypoints, its metainfo names {expected}')
         return data_list
+
+    def _culprit(self) -> str:
+        """The first annotation whose keypoints or box have no proper form."""
+        with open(self.ann_file, encoding='utf-8') as file:
+            content = json.load(file)
+        if not isinstance(content, dict):
+            return f': it is a {type(content).__name__}, not a dict of images, annotations and categories'
+        for name in ('images', 'annotations', 'categories'):
+            if not isinstance(content.get(name), list):
+                return f': it has no list of {name}'
+        num_values = 3 * len(self.metainfo['keypoint_id2name'])
+        for annotation in content['annotations']:
+            for name, count in (('keypoints', num_values), ('bbox', 4)):
+                value = annotation.get(name) if isinstance(annotation, dict) else None
+                if name in annotation and (not isinstance(value, list) or len(value) != count):
+                    return f': {name} of annotation {annotation.get("id")} must be a list of {count} numbers'
+        return ''
 
     def _why_empty(self) -> str:
         with open(self.ann_file, encoding='utf-8') as file:
@@ -44,4 +68,4 @@ def _why_unused(annotation: dict) -> str:
         return 'of a crowd'
     if not any(annotation['keypoints'][2::3]):
         return 'without a labelled keypoint'
-    return 'with an empty box'
+    return 'with an empty box, or of an image that is not listed'

@@ -5,7 +5,7 @@ import argparse
 import sys
 import time
 
-from clamp_mmpose.datasets.toy import DOMAINS, KINDS, make_toy_dataset
+from clamp_mmpose.datasets.toy import DOMAINS, KINDS, make_toy_dataset, read_arguments
 
 HELP = 'draw a small annotated dataset of animals or people'
 
@@ -24,9 +24,11 @@ def run(args: argparse.Namespace) -> int:
     """Draws the dataset. Returns 0, or 2 after saying what is wrong."""
     from tqdm import tqdm
 
-    start, drawn = time.perf_counter(), []
+    start, drawn, earlier = time.perf_counter(), [], read_arguments(args.out)
 
     def progress(iterable, desc):
+        if not drawn:
+            _announce_replacement(args, earlier)
         drawn.append(len(iterable))
         return tqdm(iterable, desc=desc, unit='img', mininterval=1)
 
@@ -45,3 +47,10 @@ def run(args: argparse.Namespace) -> int:
     for name in manifest['annotation_files']:
         print(f'  annotations/{name}')
     return 0
+
+
+def _announce_replacement(args: argparse.Namespace, earlier: dict) -> None:
+    asked = {name: getattr(args, name) for name in earlier}
+    if earlier != asked:
+        print(f'{args.out}: replaces earlier toy data (' + ', '.join(
+            f'{name} {earlier[name]} -> {asked[name]}' for name in earlier if earlier[name] != asked[name]) + ')')

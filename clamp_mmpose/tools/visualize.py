@@ -39,9 +39,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw(args: argparse.Namespace) -> list[Path]:
+    import torch
     from mmpose.apis import init_model
 
     from clamp_mmpose import visualization
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f'--device {args.device}: PyTorch finds no CUDA device; use --device cpu')
     config = Config.fromfile(args.config)
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)

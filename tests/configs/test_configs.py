@@ -105,7 +105,8 @@ def test_a_config_brings_the_plugin_and_what_mmpose_asks_for(name):
     # The inferencer reads these two at the top level.
     assert cfg.data_mode == 'topdown' and DATASETS.get(cfg.dataset_type) is not None
     assert all(HOOKS.get(hook['type']) is not None for hook in cfg.custom_hooks)
-    assert dict(type='EpochSeedHook') in cfg.custom_hooks
+    for hook in ('EpochSeedHook', 'ModelCheckHook'):
+        assert dict(type=hook) in cfg.custom_hooks
     worker_init = cfg.train_dataloader.get('worker_init_fn')
     assert worker_init is None or FUNCTIONS.get(worker_init.type) is not None
     assert METRICS.get(cfg.val_evaluator.type) is not None

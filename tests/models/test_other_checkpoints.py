@@ -2,6 +2,7 @@
 from copy import deepcopy
 
 import pytest
+from mmengine.logging import MMLogger
 from mmpose.registry import MODELS
 
 from clamp_mmpose.testing import TINY_RESNET, TINY_TEXT, TINY_VIT, pack_batch, tiny_clamp_model
@@ -40,6 +41,50 @@ def test_a_longer_table_of_text_positions_is_cut():
 def test_a_shorter_table_of_text_positions_is_refused():
     with pytest.raises(ValueError, match='context_length=20, but the checkpoint has text positions for 13'):
         _text(20).load_state_dict(_text(13).state_dict(), strict=False)
+
+
+def _load(there, here):
+    source, target = (MODELS.build(tiny_clamp_model(neck=neck)) for neck in (there, here))
+    target.load_state_dict(source.state_dict(), strict=False)
+
+
+TEXT = dict(type='CLIPTextEncoder', arch=deepcopy(TINY_TEXT))
+
+
+@pytest.mark.parametrize('there, here, argument', [
+    (dict(context_decoder=dict(width=32, num_layers=2)), {}, 'context_decoder'),
+    ({}, dict(context_decoder=dict(width=64)), 'context_decoder'),
+    ({}, dict(prompt_encoder=dict(num_layers=2)), 'prompt_encoder'),
+    (dict(num_contexts=4), {}, 'num_contexts or text_encoder'),
+    (dict(text_encoder=dict(TEXT, arch=dict(TINY_TEXT, layers=3))), {}, 'arch of text_encoder'),
+    ({}, dict(text_encoder=dict(TEXT, arch=dict(TINY_TEXT, layers=3))), 'arch of text_encoder'),
+])
+def test_parts_of_the_neck_with_another_size_are_refused(there, here, argument):
+    with pytest.raises(ValueError, match=f'the checkpoint was written with another {argument}: neck'):
+        _load(there, here)
+
+
+@pytest.mark.parametrize('there, here', [
+    ({}, {}),
+    (dict(context_decoder=None), {}),
+    ({}, dict(context_decoder=None)),
+    (dict(template='a {}'), {}),
+    (dict(text_encoder=None, embed_dim=32), {}),
+])
+def test_a_part_that_only_one_side_has_is_left_to_mmengine(there, here):
+    _load(there, here)
+
+
+def test_names_in_another_order_are_told(monkeypatch):
+    messages = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', messages.append)
+    names = ['left eye', 'right eye', 'nose', 'left front paw', 'tail root']
+    source, same = (MODELS.build(tiny_clamp_model(names=names)) for _ in range(2))
+    swapped = MODELS.build(tiny_clamp_model(names=[names[1], names[0], *names[2:]]))
+    same.load_state_dict(source.state_dict())
+    assert not messages
+    swapped.load_state_dict(source.state_dict())
+    assert "['right eye', 'left eye'] have other places" in ' '.join(messages)
 
 
 def test_targets_of_another_codec_than_the_heads_are_refused():

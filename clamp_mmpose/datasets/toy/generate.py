@@ -57,6 +57,15 @@ def make_toy_dataset(out, *, kind: str = 'animals', train: int = 300, val: int =
     return dict(manifest, complete=True)
 
 
+def read_arguments(out) -> dict:
+    """What the toy data in the folder ``out`` were made with; empty where there are none."""
+    try:
+        manifest = _read_manifest(Path(out))
+    except FileExistsError:
+        return {}
+    return dict(manifest['arguments']) if manifest else {}
+
+
 def _write_split(out: Path, split: str, arguments: dict, progress) -> dict:
     """Draws one split. Returns the number of annotated bodies by name."""
     kind = KINDS[arguments['kind']]

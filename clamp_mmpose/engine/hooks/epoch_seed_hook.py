@@ -38,7 +38,8 @@ class EpochSeedHook(Hook):
             checkpoint['meta'][SAMPLER_SEED] = sampler.seed
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        self._sampler_seed = checkpoint.get('meta', {}).get(SAMPLER_SEED)
+        meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+        self._sampler_seed = (meta or {}).get(SAMPLER_SEED)
 
     def before_train(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -41,15 +44,15 @@ class CLIPBackbone(BaseModule):
         self.with_cp = with_cp
         self.frozen_stages = frozen_stages
         self.stride = self._stride(architecture.tower)
-        self.grid_size = self._grid(int(input_size[1]), int(input_size[0]))
+        self.grid_size = self._grid(*_height_and_width(input_size))
         self.tower = self._build_tower(architecture, self.grid_size)
         self._register_state_dict_hook(_save_grid)
         self._register_load_state_dict_pre_hook(self._match_checkpoint)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         if height % self.stride or width % self.stride or min(height, width) < self.stride:
-            raise ValueError(f'input_size (W, H) = ({width}, {height}) must be a multiple of the stride {self.stride} '
-                             f'of {type(self).__name__}')
+            raise ValueError(f'input_size (W, H) = ({width}, {height}) must be a positive multiple of the stride '
+                             f'{self.stride} of {type(self).__name__}')
         return height // self.stride, width // self.stride
 
     def _match_checkpoint(self, state_dict: dict, prefix: str, local_metadata: dict, *args) -> None:
@@ -100,6 +103,14 @@ class CLIPBackbone(BaseModule):
             if isinstance(part, nn.Module):
                 part.eval()
         return self
+
+
+def _height_and_width(input_size: Sequence[int]) -> tuple[int, int]:
+    try:
+        width, height = map(operator.index, input_size)
+    except (TypeError, ValueError):
+        raise ValueError(f'input_size={input_size!r} must be two whole numbers, (W, H) in pixels') from None
+    return height, width
 
 
 def _in_block(key: str) -> bool:

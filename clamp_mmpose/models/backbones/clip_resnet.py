@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -82,13 +83,17 @@ class CLIPResNet(CLIPBackbone):
         maps = []
         for index in range(self.num_stages):
             for block in self._layer(index):
-                x = checkpoint(block, x, use_reentrant=False) if self.with_cp and x.requires_grad else block(x)
+                x = self._recomputed(block, x) if self.with_cp and x.requires_grad else block(x)
             if index in self.out_indices:
                 maps.append(x)
         if not self.with_embedding:
             return VisionLanguageFeatures(maps)
         pooled, dense = self._attention_pool(x)
         return VisionLanguageFeatures(maps, dense=dense, pooled=pooled)
+
+    @staticmethod
+    def _recomputed(block: nn.Module, x: Tensor) -> Tensor:
+        return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _kept_statistics(block)))
 
     def _attention_pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """open_clip's attention pool at another size and with every query kept: (B, D) and (B, D, h, w)."""
@@ -157,3 +162,17 @@ class CLIPResNet(CLIPBackbone):
         tower.attnpool.positional_embedding = nn.Parameter(
             resize_position_table(table.detach(), grid, source_grid=(max(grid), max(grid))).clone())
         return tower
+
+
+@contextmanager
+def _kept_statistics(block: nn.Module) -> Iterator[None]:
+    """The backward pass computes a block again; its batch norms have seen this batch already."""
+    norms = [(norm, norm.momentum, norm.num_batches_tracked) for norm in block.modules()
+             if isinstance(norm, _BatchNorm) and norm.training]
+    for norm, *_ in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in norms:
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -64,6 +64,7 @@ class CLAMPHead(HeatmapHead):
         self.feature_loss = None if feature_loss is None else MODELS.build(feature_loss)
 
     def forward(self, feats: VisionLanguageFeatures) -> Tensor:
+        _check_features(feats)
         if feats[-1].shape[1] != self.in_channels:
             raise ValueError(f'in_channels={self.in_channels} of CLAMPHead, but the last map in front of it has '
                              f"{feats[-1].shape[1]} channels: the backbone's and one per keypoint name of the neck")
@@ -110,10 +111,7 @@ class CLAMPHead(HeatmapHead):
         return self.feature_loss(features, feats.text, weight)
 
     def _check(self, feats: VisionLanguageFeatures, batch_data_samples: Sequence) -> None:
-        missing = [name for name in ('score_map', 'dense', 'text') if getattr(feats, name, None) is None]
-        if missing:
-            raise ValueError(f'CLAMPHead finds no {missing} in its features; it stands behind a neck that makes a '
-                             'score map: PromptLearnerNeck or DenseCLIPNeck')
+        _check_features(feats)
         num_names = feats.text.shape[1]
         num_labels = batch_data_samples[0].gt_instance_labels.keypoint_weights.shape[-1]
         if not num_names == num_labels == self.num_keypoints:
@@ -126,3 +124,10 @@ class CLAMPHead(HeatmapHead):
         if self.feature_loss is not None and 'transformed_keypoints' not in batch_data_samples[0].gt_instances:
             raise ValueError('the feature loss needs the keypoints in the network\'s input; write '
                              "dict(type='PackPoseInputs', pack_transformed=True) in the training pipeline")
+
+
+def _check_features(feats: VisionLanguageFeatures) -> None:
+    missing = [name for name in ('score_map', 'dense', 'text') if getattr(feats, name, None) is None]
+    if missing:
+        raise ValueError(f'CLAMPHead finds no {missing} in its features; it stands behind a neck that makes a score '
+                         'map: PromptLearnerNeck or DenseCLIPNeck')

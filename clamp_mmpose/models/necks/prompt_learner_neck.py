@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...structures import VisionLanguageFeatures
 from ..layers import ContextDecoder, EvalCache, PromptEncoder, compute_score_map
+from ..layers.checkpoint_match import refuse_other_weights
 from ..text_encoders import TextPrompts
 
 
@@ -67,6 +68,7 @@ class PromptLearnerNeck(BaseModule):
         if self.context_decoder is not None:
             self.gamma = nn.Parameter(torch.full((embed_dim, ), float(gamma_init)))
         self._cache = EvalCache()
+        self._register_load_state_dict_pre_hook(self._match_checkpoint)
 
     @property
     def keypoint_names(self) -> tuple[str, ...]:
@@ -107,6 +109,11 @@ class PromptLearnerNeck(BaseModule):
     def switch_to_deploy(self, test_cfg: dict | None = None) -> None:
         """What MMPose calls before it deploys a model."""
         self.fuse_text()
+
+    def _match_checkpoint(self, state_dict: dict, prefix: str, *args) -> None:
+        for name in ('prompt_encoder', 'context_decoder'):
+            if getattr(self, name) is not None:
+                refuse_other_weights(getattr(self, name), state_dict, f'{prefix}{name}.', name)
 
     def _encode_text(self) -> Tensor:
         text = self.prompts()

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ..layers.checkpoint_match import refuse_other_weights
 from ..layers.clip_architecture import CLIPArchitecture, resolve_architecture
 from ..layers.packed_prompts import PackedPrompts
 
@@ -48,6 +49,7 @@ class CLIPTextEncoder(BaseModule):
         self.width = self.tower.width
         self.context_length = context_length
         self._register_load_state_dict_pre_hook(self._cut_loaded_positions)
+        self._register_load_state_dict_pre_hook(self._refuse_another_tower)
         self.frozen = frozen
         if frozen:
             self.tower.requires_grad_(False)
@@ -79,6 +81,9 @@ class CLIPTextEncoder(BaseModule):
                              f'{len(table)} tokens; use context_length={len(table)} or less with it')
         state_dict[f'{prefix}tower.positional_embedding'] = table[:self.context_length]
 
+    def _refuse_another_tower(self, state_dict: dict, prefix: str, *args) -> None:
+        refuse_other_weights(self.tower, state_dict, f'{prefix}tower.', 'arch of text_encoder')
+
     def pack(self, names: Sequence[str], num_contexts: int) -> PackedPrompts:
         """Tokenizes ``names`` behind ``num_contexts`` learnable contexts.
 
@@ -90,6 +95,8 @@ class CLIPTextEncoder(BaseModule):
             ids = tokenizer.encode(name)
             if not ids:
                 raise ValueError(f'the keypoint name {name!r} has no token; give it a word')
+            if not {tokenizer.sot_token_id, tokenizer.eot_token_id}.isdisjoint(ids):
+                raise ValueError(f'the keypoint name {name!r} spells a start or end token; use plain words')
             length = len(ids) + 2
             if num_contexts + length > self.context_length:
                 raise ValueError(
@@ -115,8 +122,9 @@ def _build_tower(architecture: CLIPArchitecture, context_length: int, heads: int
         raise ValueError(f'context_length={context_length} must be in [3, {native}]; the text tower has {native} '
                          'positions')
     if config.get('no_causal_mask') or config.get('embed_cls') or config.get('pool_type', 'argmax') != 'argmax':
-        raise ValueError(f'the text tower of {architecture.name or architecture.tower} is not causal with pooling at '
-                         "the end token, as CLIP's are; choose a CLIP architecture such as 'ViT-B-16-quickgelu'")
+        raise ValueError(f"the text tower of arch='{architecture.name or architecture.tower}' is not causal with "
+                         "pooling at the end token, as CLIP's are; choose a CLIP architecture such as "
+                         "'ViT-B-16-quickgelu'")
     if config.get('hf_tokenizer_name'):
         raise ValueError(f"arch='{architecture.name or architecture.tower}' has a Hugging Face tokenizer, which would "
                          "need a download; choose one with CLIP's own, such as 'ViT-B-16-quickgelu'")

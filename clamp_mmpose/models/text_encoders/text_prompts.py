@@ -9,6 +9,8 @@ from mmengine.model import BaseModule
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers.checkpoint_match import refuse_other_weights
+
 
 class TextPrompts(BaseModule):
     """One text embedding per name: learnable contexts, the name, and the text tower (Eq. 2 of CLAMP).
@@ -112,11 +114,24 @@ class TextPrompts(BaseModule):
                     del state_dict[key]
         elif tower_keys:
             state_dict.pop(f'{prefix}embedding', None)
+            if self.num_contexts:
+                refuse_other_weights(self.contexts, state_dict, f'{prefix}contexts', 'num_contexts or text_encoder')
+            self._compare_names(local_metadata.get('keypoint_names', self.names))
         elif embedding is not None:
             MMLogger.get_current_instance().warning(
                 'The checkpoint has text embeddings but no text tower: the tower is dropped, and the prompts are '
                 'constants from here on.')
             self._fuse(embedding.new_empty(embedding.shape, device=self.packed.mask.device))
+
+
+    def _compare_names(self, trained: tuple[str, ...]) -> None:
+        """With the text tower other names are allowed, but those in another order are hardly meant."""
+        if trained != self.names and set(trained) & set(self.names):
+            moved = [name for name, other in zip(self.names, trained) if name != other and name in trained]
+            if moved:
+                MMLogger.get_current_instance().warning(
+                    f'The checkpoint was trained with the keypoints in another order: {moved} have other places in '
+                    f'{list(trained)} than in keypoint_names={list(self.names)}. The head goes by the place.')
 
 
 def _save_embedding(module: TextPrompts, state_dict: dict, prefix: str, local_metadata: dict) -> None:
@@ -132,7 +147,13 @@ def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f'keypoint_names has {name!r}; every name must be a non-empty string')
-    repeated = [name for name, count in Counter(' '.join(name.lower().split()) for name in names).items() if count > 1]
+        if not name.isprintable():
+            raise ValueError(f'keypoint_names has {name!r}, with characters that cannot be seen; use plain words')
+    repeated = [name for name, count in Counter(map(_plain, names)).items() if count > 1]
     if repeated:
         raise ValueError(f'keypoint_names has {repeated} more than once; a prompt must tell its keypoint from the '
                          'others')
+
+
+def _plain(name: str) -> str:
+    return ' '.join(name.lower().replace('_', ' ').replace('-', ' ').split())

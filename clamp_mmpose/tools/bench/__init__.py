@@ -53,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
         print('clamp-mmpose bench: --repeats, --threads and --batch-sizes must be 1 or more', file=sys.stderr)
         return 1
     pairs = args.pair or [(name, *(str(_configs_folder() / config) for config in configs)) for name, *configs in PAIRS]
+    absent = [config for _, *configs in pairs for config in configs if not Path(config).is_file()]
+    if absent:
+        print(f'clamp-mmpose bench: --pair: there is no file {", ".join(absent)}', file=sys.stderr)
+        return 1
     machine = _describe_run(args)
     timings, memories = [], []
     torch.set_num_threads(args.threads)

@@ -157,9 +157,11 @@ def test_a_backbone_without_embedding_takes_the_rest_of_a_checkpoint(make):
     (CLIPVisionTransformer, dict(arch=7), r'arch must be a model name of open_clip or a dict, not int'),
     (CLIPVisionTransformer, dict(arch='EVA02-B-16'), r"vision tower from another library \(eva02.*choose one .*'ViT-B"),
     (CLIPVisionTransformer, dict(arch='coca_ViT-B-32'), r'pools by attention .* with_embedding=False'),
-    (vit, dict(input_size=(60, 64)), r'input_size \(W, H\) = \(60, 64\) must be a multiple of the stride 16'),
-    (resnet, dict(input_size=(64, 48)), r'input_size \(W, H\) = \(64, 48\) must be a multiple of the stride 32'),
-    (resnet, dict(input_size=(0, 64)), r'must be a multiple of the stride 32'),
+    (vit, dict(input_size=(60, 64)), r'input_size \(W, H\) = \(60, 64\) must be a positive multiple of the stride 16'),
+    (resnet, dict(input_size=(64, 48)), r'\(64, 48\) must be a positive multiple of the stride 32'),
+    (resnet, dict(input_size=(0, 64)), r'must be a positive multiple of the stride 32'),
+    (vit, dict(input_size=64), r'input_size=64 must be two whole numbers, \(W, H\) in pixels'),
+    (vit, dict(input_size=(64., 64.)), r'input_size=\(64.0, 64.0\) must be two whole numbers'),
     (vit, dict(out_indices=(0, 3)), r'out_indices=\(0, 3\) must be ascending and name blocks 0 to 2'),
     (vit, dict(out_indices=(-4, )), r'out_indices=\(-4,\) must be ascending and name blocks 0 to 2'),
     (vit, dict(out_indices=(2, 1)), r'must be ascending'),
@@ -179,7 +181,7 @@ def test_a_bad_argument_is_named_with_what_is_allowed(make, arguments, message):
 
 @pytest.mark.parametrize('make', [resnet, vit])
 def test_an_image_that_is_no_multiple_of_the_stride_is_refused(make):
-    with pytest.raises(ValueError, match=r'\(W, H\) = \(64, 40\) must be a multiple of the stride'):
+    with pytest.raises(ValueError, match=r'\(W, H\) = \(64, 40\) must be a positive multiple of the stride'):
         make()(torch.randn(1, 3, 40, 64))
 
 

@@ -151,6 +151,16 @@ def test_gradient_checkpointing_changes_nothing_but_memory(make, drop_path_rate)
     torch.testing.assert_close(grads[1], grads[0])
 
 
+def test_gradient_checkpointing_counts_each_batch_once_in_batch_norm():
+    x, states = image(), []
+    for with_cp in (False, True):
+        backbone = resnet(with_cp=with_cp).train()
+        total(backbone(x.clone().requires_grad_())).backward()
+        states.append(dict(backbone.named_buffers()))
+        assert all(module.momentum == 0.1 for module in backbone.modules() if hasattr(module, 'running_mean'))
+    torch.testing.assert_close(states[1], states[0])
+
+
 @pytest.mark.parametrize('make', [resnet, vit])
 def test_gradient_checkpointing_saves_activations(make):
     saved = []

@@ -189,7 +189,7 @@ def test_a_name_without_tokens_is_refused():
 @pytest.mark.parametrize('arguments, message', [
     (dict(arch='ViT-B-15'), r"arch='ViT-B-15' is not a model that open_clip knows"),
     (dict(arch='roberta-ViT-B-32'), r'has its text tower from another library \(roberta-base\)'),
-    (dict(arch='ViT-B-16-SigLIP'), r'the text tower of ViT-B-16-SigLIP is not causal'),
+    (dict(arch='ViT-B-16-SigLIP'), r"the text tower of arch='ViT-B-16-SigLIP' is not causal"),
     (dict(arch=dict(TINY_TEXT, embed_cls=True)), r'is not causal with pooling at the end token'),
     (dict(arch=dict(TINY_TEXT, hf_tokenizer_name='bert-base-uncased')), r'a Hugging Face tokenizer'),
     (dict(arch=dict(TINY_TEXT, image_size=224)), r"unknown fields \['image_size'\]"),

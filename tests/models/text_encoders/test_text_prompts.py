@@ -137,6 +137,9 @@ def test_embeddings_of_other_names_are_refused(names, target_fused):
     (['nose', 3], r'keypoint_names has 3; every name'),
     (['nose', 'tail', 'Nose'], r"keypoint_names has \['nose'\] more than once"),
     (['left eye', 'left  eye'], r"keypoint_names has \['left eye'\] more than once"),
+    (['left eye', 'Left_Eye'], r"keypoint_names has \['left eye'\] more than once"),
+    (['nose', '\u200b'], r'with characters that cannot be seen'),
+    (['nose', '<end_of_text>'], r"'<end_of_text>' spells a start or end token"),
     (['nose', 'left front upper paw'], r"'left front upper paw' takes 6 tokens .* the limit is 5"),
 ])
 def test_bad_names_are_refused(names, message):

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+from torch.utils.data import DataLoader
+
+from ...checkpoint import CheckpointError
+
+
+@HOOKS.register_module()
+class ModelCheckHook(Hook):
+    """Stops, before the first step, what MMEngine would go on with.
+
+    Raises ValueError when the neck names another number of keypoints than the dataset has: MMPose's own heads would
+    train on score maps that belong to no keypoint. Raises ``CheckpointError`` for a checkpoint that shares no weight
+    with the model, of which MMEngine only warns before it tests or trains random weights.
+    """
+
+    # Before a hook that counts on a state dict.
+    priority = 'VERY_HIGH'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+        where = runner._load_from or 'the checkpoint'
+        if not isinstance(state_dict, dict) or not state_dict:
+            raise CheckpointError(f'{where} holds no weights, but {_describe(checkpoint)}; load_from and --checkpoint '
+                                  'take a file that MMPose has written')
+        own = _unwrapped(runner.model).state_dict().keys()
+        given = {str(key).removeprefix('module.') for key in state_dict}
+        if not own & given:
+            raise CheckpointError(f'{where} has no weight in common with the model: it holds {_some(given)}, the model '
+                                  f"{_some(own)}. CLIP's weights go into init_cfg=dict(type='CLIPPretrained', "
+                                  'checkpoint=...) of the backbone and text_encoder')
+
+    def before_train(self, runner: Runner) -> None:
+        self._compare_names(runner, runner.train_dataloader)
+
+    def before_val(self, runner: Runner) -> None:
+        self._compare_names(runner, runner.val_dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        self._compare_names(runner, runner.test_dataloader)
+
+    def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
+        names = getattr(getattr(_unwrapped(runner.model), 'neck', None), 'keypoint_names', None)
+        keypoints = (getattr(loader.dataset, 'metainfo', None) or {}).get('keypoint_id2name')
+        if names is None or keypoints is None or len(names) == len(keypoints):
+            return
+        raise ValueError(f'the neck has {len(names)} keypoint_names, {", ".join(names)}, and the dataset '
+                         f'{len(keypoints)} keypoints, {", ".join(keypoints.values())}; give one name per keypoint, '
+                         "in the dataset's order")
+
+
+def _unwrapped(model):
+    return model.module if is_model_wrapper(model) else model
+
+
+def _describe(checkpoint) -> str:
+    if not isinstance(checkpoint, dict):
+        return type(checkpoint).__name__
+    return f'a dict of {_some(checkpoint)}' if checkpoint else 'an empty dict'
+
+
+def _some(keys) -> str:
+    keys = sorted(map(str, keys))
+    return ', '.join(keys[:3]) + (f' and {len(keys) - 3} more' if len(keys) > 3 else '')

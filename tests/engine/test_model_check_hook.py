@@ -1,0 +1,91 @@
+"""What MMEngine would go on with stops a run before its first step."""
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from clamp_mmpose.checkpoint import CheckpointError
+
+
+class Names(nn.Module):
+
+    def __init__(self, names):
+        super().__init__()
+        self.keypoint_names = names
+        self.weight = nn.Parameter(torch.ones(()))
+
+
+class Model(BaseModel):
+
+    def __init__(self, names=('nose', 'tail')):
+        super().__init__()
+        self.neck = Names(names)
+        self.steps = 0
+
+    def forward(self, inputs, mode='tensor'):
+        self.steps += 1
+        return dict(loss=self.neck.weight * 1.0) if mode == 'loss' else [BaseDataElement()]
+
+
+class Data(torch.utils.data.Dataset):
+    metainfo = dict(keypoint_id2name={0: 'nose', 1: 'tail'})
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.zeros(1))
+
+
+def runner(tmp_path, model, task='train', **kwargs):
+    loader = dict(dataset=Data(), batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False),
+                  collate_fn=pseudo_collate)
+    parts = dict(train_dataloader=loader, train_cfg=dict(by_epoch=True, max_epochs=1),
+                 optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)))
+    if task == 'test':
+        parts = dict(test_dataloader=loader, test_cfg=dict(), test_evaluator=Evaluator([]))
+    return Runner(model, str(tmp_path), custom_hooks=[dict(type='mmpose.ModelCheckHook')],
+                  default_hooks=dict(logger=None), **parts, **kwargs)
+
+
+@pytest.mark.parametrize('task', ['train', 'test'])
+def test_another_number_of_names_than_the_dataset_has(tmp_path, task):
+    model = Model(names=('beak', 'left wing', 'right wing'))
+    with pytest.raises(ValueError, match=r'the neck has 3 keypoint_names, beak, left wing, right wing, and the dataset '
+                       r'2 keypoints, nose, tail; give one name per keypoint'):
+        getattr(runner(tmp_path, model, task), task)()
+    assert model.steps == 0
+
+
+@pytest.mark.parametrize('task', ['train', 'test'])
+def test_the_right_number_runs(tmp_path, task):
+    model = Model()
+    getattr(runner(tmp_path, model, task), task)()
+    assert model.steps == 2
+
+
+@pytest.mark.parametrize('checkpoint, message', [
+    (dict(state_dict={'conv1.weight': torch.zeros(1)}), 'no weight in common.*it holds conv1.weight, the model neck.'),
+    ({'conv1.weight': torch.zeros(1)}, 'has no weight in common with the model'),
+    ({}, 'holds no weights, but an empty dict'),
+    (dict(state_dict={}), 'holds no weights, but a dict of state_dict'),
+    ([1, 2], 'holds no weights, but list'),
+])
+def test_a_checkpoint_without_a_weight_of_the_model(tmp_path, checkpoint, message):
+    path = tmp_path / 'other.pth'
+    torch.save(checkpoint, path)
+    with pytest.raises(CheckpointError, match=f'other.pth .*{message}'):
+        runner(tmp_path, Model(), load_from=str(path)).train()
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_a_checkpoint_with_some_weight_of_the_model_loads(tmp_path, prefix):
+    path = tmp_path / 'some.pth'
+    torch.save(dict(state_dict={f'{prefix}neck.weight': torch.tensor(5.0), 'head.weight': torch.zeros(1)}), path)
+    model = Model()
+    runner(tmp_path, model, 'test', load_from=str(path)).test()
+    assert model.neck.weight == 5

@@ -29,6 +29,13 @@ def test_second_run_has_nothing_to_do(command, tmp_path, capsys):
     assert 'already there, nothing to do' in capsys.readouterr().out
 
 
+def test_says_which_toy_data_it_replaces(command, tmp_path, capsys):
+    assert command(tmp_path, '--train', 1, '--val', 1) == 0
+    assert 'replaces' not in capsys.readouterr().out
+    assert command(tmp_path, '--kind', 'people', '--train', 1, '--val', 1) == 0
+    assert 'replaces earlier toy data (kind animals -> people)' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('argv, message', [
     (['--kind', 'plants'], "kind='plants' is not known: choose one of animals, people"),
     (['--domain', 'mars'], "domain='mars' is not known"),

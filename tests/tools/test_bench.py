@@ -173,3 +173,8 @@ def test_writing_one_device_keeps_the_other(tmp_path):
     cpu, gpu = tables(page)
     assert cpu[2][-3:] == ['1.50 (1.25 to 1.75)', '<= 1.15', '2.47']
     assert gpu[2][-1] == '1.50 (1.25 to 1.75)'
+
+
+def test_a_config_that_is_not_there_is_named(configs, tmp_path, capsys):
+    assert run('--pair', 'tiny', configs[0], 'nowhere.py', '--out', tmp_path / 'page.md') == 1
+    assert 'there is no file nowhere.py' in capsys.readouterr().err

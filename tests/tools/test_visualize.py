@@ -91,3 +91,9 @@ def test_options_change_the_config(files, tmp_path, capsys):
     option = 'val_dataloader.dataset.ann_file=annotations/none.json'
     assert main(['visualize', *files(), '--out', str(tmp_path / 'out'), '--cfg-options', option]) == 2
     assert 'none.json' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a CUDA device is there')
+def test_a_device_that_is_not_there_is_named(files, tmp_path, capsys):
+    assert main(['visualize', *files(), '--out', str(tmp_path / 'out'), '--device', 'cuda']) == 2
+    assert '--device cuda: PyTorch finds no CUDA device' in capsys.readouterr().err

@@ -31,6 +31,8 @@ def test_a_neck_without_a_score_map():
 def test_plain_feature_maps():
     head = build_pose_estimator(tiny_clamp_model()).head
     with pytest.raises(ValueError, match=r"CLAMPHead finds no \['score_map', 'dense', 'text'\]"):
+        head((torch.rand(2, 37, 4, 4), ))
+    with pytest.raises(ValueError, match=r"CLAMPHead finds no \['score_map', 'dense', 'text'\]"):
         head.loss((torch.rand(2, 37, 4, 4), ), pack_batch(CODEC, 5)['data_samples'])
 
 

@@ -3,14 +3,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
-import torch
-import torch.nn.functional as F
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ...structures import VisionLanguageFeatures
+from ..layers.attention_pool import attend
 from ..layers.clip_architecture import CLIPArchitecture, add_stochastic_depth
 from ..layers.position_table import resize_position_table
 from .clip_backbone import CLIPBackbone
@@ -88,38 +87,12 @@ class CLIPResNet(CLIPBackbone):
                 maps.append(x)
         if not self.with_embedding:
             return VisionLanguageFeatures(maps)
-        pooled, dense = self._attention_pool(x)
+        pooled, dense = attend(self.tower.attnpool, x, self.grid_size)
         return VisionLanguageFeatures(maps, dense=dense, pooled=pooled)
 
     @staticmethod
     def _recomputed(block: nn.Module, x: Tensor) -> Tensor:
         return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _kept_statistics(block)))
-
-    def _attention_pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """open_clip's attention pool at another size and with every query kept: (B, D) and (B, D, h, w)."""
-        pool = self.tower.attnpool
-        h, w = x.shape[-2:]
-        tokens = x.flatten(2).permute(2, 0, 1)  # (h * w, B, C)
-        tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
-        positions = resize_position_table(pool.positional_embedding, (h, w), source_grid=self.grid_size)
-        tokens = tokens + positions[:, None].to(tokens.dtype)
-        tokens, _ = F.multi_head_attention_forward(
-            tokens, tokens, tokens, tokens.shape[-1], pool.num_heads,
-            in_proj_weight=None,
-            in_proj_bias=torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]),
-            bias_k=None,
-            bias_v=None,
-            add_zero_attn=False,
-            dropout_p=0.0,
-            out_proj_weight=pool.c_proj.weight,
-            out_proj_bias=pool.c_proj.bias,
-            training=self.training,
-            need_weights=False,
-            use_separate_proj_weight=True,
-            q_proj_weight=pool.q_proj.weight,
-            k_proj_weight=pool.k_proj.weight,
-            v_proj_weight=pool.v_proj.weight)
-        return tokens[0], tokens[1:].permute(1, 2, 0).unflatten(2, (h, w))
 
     def train(self, mode: bool = True) -> CLIPResNet:
         super().train(mode)

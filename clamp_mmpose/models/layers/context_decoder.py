@@ -52,12 +52,14 @@ class ContextDecoder(nn.Module):
     configurations of both methods use 3, and only 3 gives the parameters of DenseCLIP's Table 1.
 
     ``text`` (B, K, D) and ``memory`` (B, N, D) give (B, K, D). The order of the N tokens does not matter, and permuting
-    the K prompts permutes the output.
+    the K prompts permutes the output. ``memory_dim`` is the width of the memory where it differs: pre-model prompting
+    (Eq. 4) queries with contexts of the text tower's width.
     """
 
     def __init__(self,
                  embed_dim: int,
                  *,
+                 memory_dim: int | None = None,
                  width: int = 256,
                  num_heads: int = 4,
                  num_layers: int = 3,
@@ -66,7 +68,8 @@ class ContextDecoder(nn.Module):
         super().__init__()
         if width % num_heads:
             raise ValueError(f'num_heads={num_heads} does not divide width={width}')
-        self.memory_proj = nn.Sequential(nn.LayerNorm(embed_dim), nn.Linear(embed_dim, width), nn.LayerNorm(width))
+        memory_dim = memory_dim or embed_dim
+        self.memory_proj = nn.Sequential(nn.LayerNorm(memory_dim), nn.Linear(memory_dim, width), nn.LayerNorm(width))
         self.text_proj = nn.Sequential(nn.LayerNorm(embed_dim), nn.Linear(embed_dim, width))
         self.decoder = nn.ModuleList(
             _DecoderLayer(width, num_heads, dropout=dropout, mlp_ratio=mlp_ratio) for _ in range(num_layers))

@@ -25,6 +25,8 @@ class TextPrompts(BaseModule):
         num_contexts: learnable tokens in front of each name.
         context_std: standard deviation of the normal, cut at twice its value, that the contexts start from. The
             released CLAMP has 1, which is large beside CLIP's token embeddings (0.02, which CoOp uses).
+        static: the embedding does not depend on the image, so checkpoints carry it and it can be fused. False where
+            the contexts are computed from the image and given to ``forward``.
         template: fixed text with one '{}' for the name; then there are no learnable contexts.
         embed_dim: D of the learned matrix.
     """
@@ -36,7 +38,8 @@ class TextPrompts(BaseModule):
                  num_contexts: int = 8,
                  context_std: float = 1.0,
                  template: str | None = None,
-                 embed_dim: int | None = None) -> None:
+                 embed_dim: int | None = None,
+                 static: bool = True) -> None:
         super().__init__()
         _check_names(names)
         if template is not None and template.count('{}') != 1:
@@ -55,7 +58,8 @@ class TextPrompts(BaseModule):
             self.embedding = nn.Parameter(torch.empty(len(names), embed_dim))
             nn.init.trunc_normal_(self.embedding, std=0.02)
             return
-        self.text_encoder = MODELS.build(text_encoder)
+        # In a config of MMDetection the default scope is another.
+        self.text_encoder = MODELS.build(dict(text_encoder, _scope_='mmpose'))
         self.embed_dim = self.text_encoder.embed_dim
         if embed_dim not in (None, self.embed_dim):
             raise ValueError(f'embed_dim={embed_dim} differs from the {self.embed_dim} of text_encoder; leave it out')
@@ -63,13 +67,17 @@ class TextPrompts(BaseModule):
             self.contexts = nn.Parameter(torch.empty(1, self.num_contexts, self.text_encoder.width))
             nn.init.trunc_normal_(self.contexts, std=context_std, a=-2 * context_std, b=2 * context_std)
         self.packed = self._pack()
+        self.static = static
         self._register_state_dict_hook(_save_embedding)
         self._register_load_state_dict_pre_hook(self._match_checkpoint)
 
-    def forward(self) -> Tensor:
+    def forward(self, contexts: Tensor | None = None) -> Tensor:
+        """``contexts`` (B, k, W) in place of the learnable ones give (B, K, D)."""
         if self.text_encoder is None:
             return self.embedding[None]
-        return self.text_encoder(self.packed, self.contexts if self.num_contexts else None)
+        if contexts is None and self.num_contexts:
+            contexts = self.contexts
+        return self.text_encoder(self.packed, contexts)
 
     def set_names(self, names: Sequence[str]) -> None:
         """Asks for other keypoints; K may change. Not after :meth:`fuse`, nor with a learned matrix."""
@@ -83,6 +91,9 @@ class TextPrompts(BaseModule):
     def fuse(self) -> None:
         """Replaces the text tower and the contexts by the embedding they give now."""
         if self.text_encoder is not None:
+            if not self.static:
+                raise ValueError("the text embedding cannot be fused: with prompting='pre' the contexts come from each "
+                                 "image, so the text tower must run for each; prompting='post' can be fused")
             with torch.no_grad():
                 self._fuse(self.forward()[0])
 
@@ -136,7 +147,7 @@ class TextPrompts(BaseModule):
 
 def _save_embedding(module: TextPrompts, state_dict: dict, prefix: str, local_metadata: dict) -> None:
     local_metadata['keypoint_names'] = module.names
-    if module.text_encoder is not None:
+    if module.text_encoder is not None and module.static:
         with torch.no_grad():
             state_dict[f'{prefix}embedding'] = module()[0]
 

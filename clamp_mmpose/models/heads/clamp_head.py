@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmpose.models.heads import HeatmapHead
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ...structures import VisionLanguageFeatures
 from ..layers import ScoreMapUpsampler, full_precision, sample_bilinear, sample_released
+from ..layers.gaussian_target import packed_keypoints
 
 _SAMPLERS = dict(bilinear=sample_bilinear, released=sample_released)
 
@@ -103,10 +103,7 @@ class CLAMPHead(HeatmapHead):
         return self.spatial_loss(upsampled, target, weight)
 
     def _loss_feature(self, feats: VisionLanguageFeatures, batch_data_samples: OptSampleList) -> Tensor:
-        instances = [sample.gt_instances for sample in batch_data_samples]
-        keypoints = np.concatenate([instance.transformed_keypoints for instance in instances])
-        visible = np.concatenate([instance.keypoints_visible for instance in instances])
-        keypoints, visible = (feats.dense.new_tensor(array, dtype=torch.float32) for array in (keypoints, visible))
+        keypoints, visible = packed_keypoints(batch_data_samples, feats.dense)
         features, weight = self.sample_features(feats.dense, keypoints, visible, batch_data_samples[0].input_size)
         return self.feature_loss(features, feats.text, weight)
 
@@ -121,9 +118,8 @@ class CLAMPHead(HeatmapHead):
         if self.decoder is not None and target != tuple(self.decoder.heatmap_size):
             raise ValueError(f'GenerateTarget makes heatmaps of {target} (W, H), the codec of the head has '
                              f'heatmap_size={tuple(self.decoder.heatmap_size)}; both must be the same codec')
-        if self.feature_loss is not None and 'transformed_keypoints' not in batch_data_samples[0].gt_instances:
-            raise ValueError('the feature loss needs the keypoints in the network\'s input; write '
-                             "dict(type='PackPoseInputs', pack_transformed=True) in the training pipeline")
+        if self.feature_loss is not None:
+            packed_keypoints(batch_data_samples[:1], feats.dense)
 
 
 def _check_features(feats: VisionLanguageFeatures) -> None:

@@ -1,4 +1,6 @@
 from .context_decoder import ContextDecoder
+from .dense_attention_pool import DenseAttentionPool
+from .dense_projection import DenseProjection
 from .eval_cache import EvalCache
 from .full_precision import full_precision
 from .keypoint_sampling import sample_bilinear, sample_released
@@ -7,8 +9,10 @@ from .position_table import resize_position_table
 from .prompt_encoder import PromptEncoder
 from .score_map import compute_score_map
 from .score_map_upsampler import ScoreMapUpsampler
+from .vit_pyramid import ViTPyramid
 
 __all__ = [
-    'ContextDecoder', 'EvalCache', 'PackedPrompts', 'PromptEncoder', 'ScoreMapUpsampler', 'compute_score_map',
-    'full_precision', 'resize_position_table', 'sample_bilinear', 'sample_released'
+    'ContextDecoder', 'DenseAttentionPool', 'DenseProjection', 'EvalCache', 'PackedPrompts', 'PromptEncoder',
+    'ScoreMapUpsampler', 'ViTPyramid', 'compute_score_map', 'full_precision', 'resize_position_table',
+    'sample_bilinear', 'sample_released'
 ]

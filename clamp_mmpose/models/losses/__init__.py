@@ -1,3 +1,6 @@
+from .box_score_loss import BoxScoreLoss
 from .keypoint_text_contrastive_loss import KeypointTextContrastiveLoss
+from .score_map_bce_loss import ScoreMapBCELoss
+from .score_map_mse_loss import ScoreMapMSELoss
 
-__all__ = ['KeypointTextContrastiveLoss']
+__all__ = ['BoxScoreLoss', 'KeypointTextContrastiveLoss', 'ScoreMapBCELoss', 'ScoreMapMSELoss']

@@ -67,7 +67,7 @@ class LanguageNeck(BaseModule):
         text = self.encode_text().expand(dense.shape[0], -1, -1)
         if self.context_decoder is None:
             return text
-        return text + self.gamma * self.context_decoder(text, _tokens(dense, pooled))
+        return text + self.gamma * self.context_decoder(text, image_tokens(dense, pooled))
 
     def encode_text(self) -> Tensor:
         """The prompt embedding before it sees an image, (1, K, D); in eval mode computed once and kept."""
@@ -108,6 +108,6 @@ class LanguageNeck(BaseModule):
         return self._cache(self._encode_text, sources)
 
 
-def _tokens(dense: Tensor, pooled: Tensor) -> Tensor:
+def image_tokens(dense: Tensor, pooled: Tensor) -> Tensor:
     """What a context decoder looks at: the pooled embedding, then that of every position, (B, 1 + h * w, D)."""
     return torch.cat([pooled[:, None], dense.flatten(2).transpose(1, 2)], dim=1)

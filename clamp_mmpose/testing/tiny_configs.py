@@ -57,7 +57,8 @@ def shrink_model(model: dict) -> dict:
     """A copy of a shipped config's ``model`` whose CLIP towers are tiny and take no weights.
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
-    counts the backbone's channels follow, and initialisation from checkpoints is left out. All else stays.
+    counts the backbone's channels follow, and initialisation from checkpoints is left out. All else stays, backbones of
+    other kinds too.
     """
     model = deepcopy(model)
     backbone = model['backbone']
@@ -72,5 +73,6 @@ def shrink_model(model: dict) -> dict:
         if isinstance(text_encoder.get('arch'), str):
             text_encoder['arch'], _ = shrink_architecture(text_encoder['arch'], 'text')
         text_encoder.pop('init_cfg', None)
-    model['head']['in_channels'] -= narrower
+    head = model['head']
+    head.get('head', head)['in_channels'] -= narrower
     return model

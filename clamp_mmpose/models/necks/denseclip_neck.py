@@ -54,8 +54,6 @@ class DenseCLIPNeck(LanguageNeck):
         next_neck: config of a neck that takes the maps from here, such as FPN. What is carried along stays.
     """
 
-    _other_embedding = ("; for any other, embedding=dict(type='DenseAttentionPool', in_channels=...) learns one")
-
     def __init__(self,
                  names: Sequence[str],
                  text_encoder: dict,
@@ -92,14 +90,12 @@ class DenseCLIPNeck(LanguageNeck):
             prompt_encoder=None,
             context_decoder=ContextDecoder(embed_dim, **context_decoder) if prompting == 'post' else None,
             gamma_init=gamma_init,
+            embedding=embedding,
             init_cfg=init_cfg)
         self.visual_contexts = None
         if prompting == 'pre':
             self.visual_contexts = ContextDecoder(
                 prompts.text_encoder.width, memory_dim=embed_dim, **context_decoder)
-        # In a config of MMDetection the default scope is another.
-        self.embedding = None if embedding is None else MODELS.build(
-            dict(dict(embed_dim=embed_dim) | embedding, _scope_='mmpose'))
         self.pyramid = None if pyramid is None else ViTPyramid(**pyramid)
         self.score_index = score_index
         self.tau = tau
@@ -114,15 +110,6 @@ class DenseCLIPNeck(LanguageNeck):
         if self.next_neck is not None:
             maps = self.next_neck(tuple(maps))
         return VisionLanguageFeatures(maps, dense=dense, pooled=pooled, text=text, score_map=score_map)
-
-    def image_embedding(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        if self.embedding is None:
-            return super().image_embedding(feats)
-        channels = feats[-1].shape[1]
-        if channels != self.embedding.in_channels:
-            raise ValueError(f'in_channels={self.embedding.in_channels} of embedding, but the last map of the backbone '
-                             f'has {channels} channels')
-        return self.embedding(feats[-1])
 
     def prompt(self, dense: Tensor, pooled: Tensor) -> Tensor:
         if self.visual_contexts is None:

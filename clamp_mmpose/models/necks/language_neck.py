@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 
 import torch
 from mmengine.model import BaseModule
+from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from ...structures import VisionLanguageFeatures
 from ..layers import ContextDecoder, EvalCache, PromptEncoder
 from ..layers.checkpoint_match import refuse_other_weights
 from ..text_encoders import TextPrompts
@@ -24,10 +25,9 @@ class LanguageNeck(BaseModule):
         prompt_encoder: lets the prompts see each other, or None.
         context_decoder: lets the prompts see the image, or None. Its output is added with a learnable weight.
         gamma_init: what that weight starts with.
+        embedding: config of :class:`DenseAttentionPool` or :class:`DenseProjection`, which embeds the last map of a
+            backbone that gives no embedding.
     """
-
-    # What else could give an image embedding, for the error.
-    _other_embedding = ''
 
     def __init__(self,
                  prompts: TextPrompts,
@@ -35,6 +35,7 @@ class LanguageNeck(BaseModule):
                  prompt_encoder: PromptEncoder | None,
                  context_decoder: ContextDecoder | None,
                  gamma_init: float,
+                 embedding: dict | None,
                  init_cfg: dict | None) -> None:
         super().__init__(init_cfg)
         self.prompts = prompts
@@ -42,6 +43,9 @@ class LanguageNeck(BaseModule):
         self.context_decoder = context_decoder
         if context_decoder is not None:
             self.gamma = nn.Parameter(torch.full((prompts.embed_dim, ), float(gamma_init)))
+        # In a config of MMDetection the default scope is another.
+        self.embedding = None if embedding is None else MODELS.build(
+            dict(dict(embed_dim=prompts.embed_dim) | embedding, _scope_='mmpose'))
         self._cache = EvalCache()
         self._register_load_state_dict_pre_hook(self._match_checkpoint)
 
@@ -50,13 +54,20 @@ class LanguageNeck(BaseModule):
         """The names it asks for: of keypoints in a pose model, of classes in a detector."""
         return self.prompts.names
 
-    def image_embedding(self, feats: VisionLanguageFeatures) -> tuple[Tensor, Tensor | None]:
-        """``dense`` and ``pooled`` of the backbone. Raises ValueError where they are missing or of another width."""
+    def image_embedding(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """``dense`` and ``pooled``, the backbone's or learned; ValueError where they are missing or do not fit."""
+        if self.embedding is not None:
+            channels = feats[-1].shape[1]
+            if channels != self.embedding.in_channels:
+                raise ValueError(f'in_channels={self.embedding.in_channels} of embedding, but the last map of the '
+                                 f'backbone has {channels} channels')
+            return self.embedding(feats[-1])
         dense = getattr(feats, 'dense', None)
         pooled = getattr(feats, 'pooled', None)
         if dense is None or (pooled is None and self.context_decoder is not None):
             raise ValueError(f'{type(self).__name__} needs the image embedding of its backbone: CLIPResNet or '
-                             f'CLIPVisionTransformer with with_embedding=True{self._other_embedding}')
+                             'CLIPVisionTransformer with with_embedding=True; for any other, '
+                             "embedding=dict(type='DenseAttentionPool', in_channels=...) learns one")
         if dense.shape[1] != self.prompts.embed_dim:
             raise ValueError(f'the image embedding has {dense.shape[1]} channels and the text embedding '
                              f'{self.prompts.embed_dim}; arch of backbone and text_encoder must be the same model')

@@ -35,6 +35,8 @@ class PromptLearnerNeck(LanguageNeck):
         prompt_encoder: arguments of :class:`PromptEncoder`; None leaves it out (Table 6).
         context_decoder: arguments of :class:`ContextDecoder`; None leaves it out.
         gamma_init: starting weight of the context decoder's output.
+        embedding: config of :class:`DenseAttentionPool` or :class:`DenseProjection`, which learns an image embedding
+            for a backbone that gives none.
     """
 
     def __init__(self,
@@ -48,6 +50,7 @@ class PromptLearnerNeck(LanguageNeck):
                  prompt_encoder: dict | None = {},  # noqa: B006  (an empty config, never changed)
                  context_decoder: dict | None = {},  # noqa: B006
                  gamma_init: float = 1e-3,
+                 embedding: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         prompts = TextPrompts(
             keypoint_names,
@@ -62,6 +65,7 @@ class PromptLearnerNeck(LanguageNeck):
             prompt_encoder=None if prompt_encoder is None else PromptEncoder(embed_dim, **prompt_encoder),
             context_decoder=None if context_decoder is None else ContextDecoder(embed_dim, **context_decoder),
             gamma_init=gamma_init,
+            embedding=embedding,
             init_cfg=init_cfg)
 
     def forward(self, feats: VisionLanguageFeatures) -> VisionLanguageFeatures:

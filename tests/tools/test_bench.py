@@ -56,16 +56,16 @@ def test_the_page_has_a_row_for_every_case(configs, tmp_path, monkeypatch, capsy
     times, weights = tables(page)
     for table in (times, weights):
         assert {len(row) for row in table} == {len(table[0])}
-        assert sorted((row[0], row[2]) for row in table[2:]) == sorted(
+        assert sorted((row[1], row[3]) for row in table[2:]) == sorted(
             (task, batch) for task in (subject.INFERENCE, subject.FUSED, subject.TRAINING) for batch in '12')
     for row in times[2:]:
-        median, low, high = (float(number) for number in re.findall(r'[\d.]+', row[6]))
+        median, low, high = (float(number) for number in re.findall(r'[\d.]+', row[7]))
         assert 0 < low <= median <= high
-        assert all(float(cell.removesuffix(' ms')) > 0 for cell in row[4:6])
-    assert all(float(row[-1]) > 1 for row in weights[2:] if row[0] != subject.FUSED)  # the text tower
+        assert all(float(cell.removesuffix(' ms')) > 0 for cell in row[5:7])
+    assert all(float(row[-1]) > 1 for row in weights[2:] if row[1] != subject.FUSED)  # the text tower
     assert f'torch {torch.__version__.partition("+")[0]}' in page
     assert '## GPU\n\n`not run`' in page
-    assert 'tiny, training step, batch 2, float32: ' in capsys.readouterr().out
+    assert 'given, tiny, training step, batch 2, float32: ' in capsys.readouterr().out
 
 
 def test_quick_measures_batch_1_in_three_rounds(configs, tmp_path, monkeypatch):
@@ -80,13 +80,12 @@ def test_quick_measures_batch_1_in_three_rounds(configs, tmp_path, monkeypatch):
     out = tmp_path / 'page.md'
     assert run('--quick', '--out', out, '--pair', 'tiny', *configs) == 0
     assert asked == [3, 3]
-    assert {row[2] for row in tables(out.read_text())[0][2:]} == {'1'}
+    assert {row[3] for row in tables(out.read_text())[0][2:]} == {'1'}
 
 
 def test_shipped_pairs_exist_and_have_goals():
-    for name, *configs in bench.PAIRS:
-        for config in configs:
-            assert (bench._configs_folder() / config).is_file()
+    for name, methods, baseline in bench._shipped_groups():
+        assert all(Path(config).is_file() for config in (*methods.values(), baseline))
         for task in (subject.INFERENCE, subject.TRAINING):
             for batch_size in (1, 8):
                 assert 1 < report.GOALS[task][name, batch_size] < report.RELEASED[task][name, batch_size]
@@ -163,7 +162,7 @@ def test_a_failed_memory_case_names_itself(tmp_path):
 def test_writing_one_device_keeps_the_other(tmp_path):
     out = Path(tmp_path, 'page.md')
     ratio = timing.Ratio(1.5, 1.25, 1.75)
-    row = report.TimingRow(subject.INFERENCE, 'RN50', 1, 'float32', 0.3, 0.2, ratio)
+    row = report.TimingRow('CLAMP', subject.INFERENCE, 'RN50', 1, 'float32', 0.3, 0.2, ratio)
     report.write_section(out, 'cuda', report.make_section('cuda', ['a card'], [row], []))
     report.write_section(out, 'cpu', report.make_section('cpu', ['an old chip'], [row], []))
     report.write_section(out, 'cpu', report.make_section('cpu', ['a chip'], [row], []))

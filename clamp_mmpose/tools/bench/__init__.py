@@ -1,4 +1,4 @@
-"""`clamp-mmpose bench`: what CLAMP costs beside SimpleBaseline on the same backbone, in time and memory."""
+"""`clamp-mmpose bench`: what language costs beside SimpleBaseline on the same backbone, in time and memory."""
 from __future__ import annotations
 
 import argparse
@@ -7,8 +7,9 @@ import logging
 import os
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -17,12 +18,26 @@ from .report import MemoryRow, TimingRow, describe_processor, describe_versions,
 from .subject import FUSED, INFERENCE, TRAINING, Setting, Subject
 from .timing import compare, interleave
 
-HELP = 'measure time and memory of CLAMP beside SimpleBaseline on the same backbone; a quarter of an hour on two cores'
+HELP = 'measure time and memory of CLAMP and DenseCLIP beside SimpleBaseline; half an hour on two cores'
 
-PAIRS = [
-    ('RN50', 'clamp_rn50_4xb32-210e_ap10k-256x256.py', 'simplebaseline_clip-rn50_4xb32-210e_ap10k-256x256.py'),
-    ('ViT-B/16', 'clamp_vit-b16_4xb32-210e_ap10k-256x256.py',
-     'simplebaseline_clip-vit-b16_4xb32-210e_ap10k-256x256.py'),
+
+class Group(NamedTuple):
+    """Configs that are compared in the same rounds: each method's beside the baseline, all on one backbone."""
+
+    backbone: str
+    methods: dict[str, str]
+    baseline: str
+
+
+GROUPS = [
+    Group('RN50', {
+        'CLAMP': 'clamp/clamp_rn50_4xb32-210e_ap10k-256x256.py',
+        'DenseCLIP': 'denseclip/denseclip_rn50_4xb32-210e_ap10k-256x256.py',
+    }, 'clamp/simplebaseline_clip-rn50_4xb32-210e_ap10k-256x256.py'),
+    Group('ViT-B/16', {
+        'CLAMP': 'clamp/clamp_vit-b16_4xb32-210e_ap10k-256x256.py',
+        'DenseCLIP': 'denseclip/denseclip_vit-b16_4xb32-210e_ap10k-256x256.py',
+    }, 'clamp/simplebaseline_clip-vit-b16_4xb32-210e_ap10k-256x256.py'),
 ]
 SETTINGS = {
     'cpu': [Setting()],
@@ -38,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8], metavar='B', help='default: 1 8')
     parser.add_argument('--quick', action='store_true', help='3 rounds and batch 1 only, for a first look')
     parser.add_argument(
-        '--pair', nargs=3, action='append', metavar=('NAME', 'CLAMP', 'BASELINE'),
+        '--pair', nargs=3, action='append', metavar=('NAME', 'OURS', 'BASELINE'),
         help='two configs to compare in place of the shipped ones of RN50 and ViT-B/16; can be repeated')
 
 
@@ -52,8 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if min(args.repeats, args.threads, *args.batch_sizes) < 1:
         print('clamp-mmpose bench: --repeats, --threads and --batch-sizes must be 1 or more', file=sys.stderr)
         return 1
-    pairs = args.pair or [(name, *(str(_configs_folder() / config) for config in configs)) for name, *configs in PAIRS]
-    absent = [config for _, *configs in pairs for config in configs if not Path(config).is_file()]
+    groups = [Group(name, {'given': ours}, baseline) for name, ours, baseline in args.pair or ()] or _shipped_groups()
+    absent = [config for group in groups for config in (*group.methods.values(), group.baseline)
+              if not Path(config).is_file()]
     if absent:
         print(f'clamp-mmpose bench: --pair: there is no file {", ".join(absent)}', file=sys.stderr)
         return 1
@@ -62,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     logging.disable(logging.WARNING)  # building a model tells how each layer was initialised
     try:
-        for name, *configs in pairs:
-            for row in _time(name, configs, args):
+        for group in groups:
+            for row in _time(group, args):
                 timings.append(row)
-                print(f'{row.backbone}, {row.task}, batch {row.batch_size}, {row.setting}: {row.ratio.median:.3f} '
-                      f'({row.ratio.low:.3f} to {row.ratio.high:.3f})', flush=True)
-        for name, *configs in pairs:
-            memories += _weigh(name, configs, args)
+                print(f'{row.method}, {row.backbone}, {row.task}, batch {row.batch_size}, {row.setting}: '
+                      f'{row.ratio.median:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})', flush=True)
+        for group in groups:
+            memories += _weigh(group, args)
     finally:
         logging.disable(logging.NOTSET)
     write_section(args.out, args.device, make_section(args.device, machine, timings, memories))
@@ -76,34 +92,36 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _time(name: str, configs: Sequence[str], args: argparse.Namespace) -> Iterator[TimingRow]:
-    """Rows of one pair of configs, CLAMP's first; all tasks that a baseline's step answers share its rounds."""
+def _time(group: Group, args: argparse.Namespace) -> Iterator[TimingRow]:
+    """Rows of one group; all methods and tasks that a baseline's step answers share its rounds."""
     for ours, baseline in (((INFERENCE, FUSED), INFERENCE), ((TRAINING, ), TRAINING)):
-        subjects = {task: Subject(configs[0], task, args.device) for task in ours}
-        subjects['baseline'] = Subject(configs[1], baseline, args.device)
+        subjects = {(method, task): Subject(config, task, args.device)
+                    for method, config in group.methods.items() for task in ours}
+        cases = list(subjects)
+        subjects['baseline'] = Subject(group.baseline, baseline, args.device)
         for setting in SETTINGS[args.device]:
             for batch_size in args.batch_sizes:
                 seconds = interleave(
                     {key: subject.step(batch_size, setting) for key, subject in subjects.items()},
                     args.repeats,
                     synchronize=torch.cuda.synchronize if args.device == 'cuda' else None)
-                for task in ours:
-                    yield TimingRow(task, name, batch_size, str(setting), statistics.median(seconds[task]),
-                                    statistics.median(seconds['baseline']),
-                                    compare(seconds[task], seconds['baseline']))
+                for method, task in cases:
+                    yield TimingRow(method, task, group.backbone, batch_size, str(setting),
+                                    statistics.median(seconds[method, task]), statistics.median(seconds['baseline']),
+                                    compare(seconds[method, task], seconds['baseline']))
 
 
-def _weigh(name: str, configs: Sequence[str], args: argparse.Namespace) -> Iterator[MemoryRow]:
+def _weigh(group: Group, args: argparse.Namespace) -> Iterator[MemoryRow]:
     settings = [setting for setting in SETTINGS[args.device] if not setting.compiled]
     for task in (INFERENCE, FUSED, TRAINING):
         for setting in settings:
             for batch_size in args.batch_sizes:
-                print(f'{name}, {task}, batch {batch_size}, {setting}: memory', flush=True)
-                ours, baseline = (
-                    measure_memory(config, config_task, batch_size, device=args.device, bf16=setting.bf16,
-                                   threads=args.threads)
-                    for config, config_task in zip(configs, (task, INFERENCE if task == FUSED else task)))
-                yield MemoryRow(task, name, batch_size, str(setting), ours, baseline)
+                print(f'{group.backbone}, {task}, batch {batch_size}, {setting}: memory', flush=True)
+                options = dict(device=args.device, bf16=setting.bf16, threads=args.threads)
+                baseline = measure_memory(group.baseline, INFERENCE if task == FUSED else task, batch_size, **options)
+                for method, config in group.methods.items():
+                    yield MemoryRow(method, task, group.backbone, batch_size, str(setting),
+                                    measure_memory(config, task, batch_size, **options), baseline)
 
 
 def _describe_run(args: argparse.Namespace) -> list[str]:
@@ -119,8 +137,14 @@ def _describe_run(args: argparse.Namespace) -> list[str]:
     ]
 
 
+def _shipped_groups() -> list[Group]:
+    folder = _configs_folder()
+    return [Group(group.backbone, {method: str(folder / config) for method, config in group.methods.items()},
+                  str(folder / group.baseline)) for group in GROUPS]
+
+
 def _configs_folder() -> Path:
-    """configs/clamp of the checkout this runs from, else of the installed package."""
+    """configs of the checkout this runs from, else of the installed package."""
     package = Path(__file__).resolve().parents[2]
-    folder = package.parent / 'configs' / 'clamp'
-    return folder if folder.exists() else package / '.mim' / 'configs' / 'clamp'
+    folder = package.parent / 'configs'
+    return folder if folder.exists() else package / '.mim' / 'configs'

@@ -15,7 +15,7 @@ from .memory import Memory
 from .subject import FUSED, INFERENCE, TRAINING
 from .timing import Ratio
 
-# (backbone, batch size): what the authors' released code was measured at on a CPU, and the ratio to stay below
+# (backbone, batch size): what CLAMP's released code was measured at on a CPU, and the ratio to stay below
 RELEASED = {
     INFERENCE: {('RN50', 1): 2.47, ('RN50', 8): 1.31, ('ViT-B/16', 1): 1.38, ('ViT-B/16', 8): 1.07},
     TRAINING: {('RN50', 1): 2.78, ('RN50', 8): 1.55, ('ViT-B/16', 1): 1.72, ('ViT-B/16', 8): 1.07},
@@ -29,17 +29,17 @@ DEVICES = {'cpu': 'CPU', 'cuda': 'GPU'}
 
 INTRODUCTION = f"""# Benchmarks
 
-What language costs: CLAMP beside SimpleBaseline on the same CLIP backbone, in one run on one machine. Written by
-`clamp-mmpose bench` (`make bench`), which replaces the section of the device it ran on.
+What language costs: CLAMP and DenseCLIP beside SimpleBaseline on the same CLIP backbone, in one run on one machine.
+Written by `clamp-mmpose bench` (`make bench`), which replaces the section of the device it ran on.
 
-- Both models come from the configs in `configs/clamp`, with random weights, at the configs' own input size. The
-  backbone computes its image embedding in both, as in Table 7 of the CLAMP paper.
+- The models come from the configs in `configs`, with random weights, at the configs' own input size. The backbone
+  computes its image embedding in all of them, as in Table 7 of the CLAMP paper.
 - *{INFERENCE}*: from a normalised batch to keypoints in image coordinates, flip test included, as MMPose's test loop
   does. The prompts are encoded once and kept. *{FUSED}*: the same after `neck.fuse_text()`.
 - *{TRAINING}*: losses, backward pass and optimizer step of the config.
-- The two models take turns, first one and then the other in front. A ratio is CLAMP's time over SimpleBaseline's in the
+- The models take turns, in one order and then in the other. A ratio is the method's time over SimpleBaseline's in the
   same round: the median of all rounds, with the least and the greatest. Times are medians. Warm-up is not counted.
-- *Released code* is the same ratio of the authors' released code, measured earlier on a CPU with 2 threads.
+- *Released code* is the same ratio of CLAMP's released code, measured earlier on a CPU with 2 threads.
 - Memory: *model* is the bytes of parameters and buffers; *step* is the peak on top of the built model and its batch,
   in a process of its own: resident memory (VmHWM) on a CPU, what PyTorch allocated on a GPU. A training step's includes
   gradients and the optimizer's moments.
@@ -47,6 +47,7 @@ What language costs: CLAMP beside SimpleBaseline on the same CLIP backbone, in o
 
 
 class TimingRow(NamedTuple):
+    method: str
     task: str
     backbone: str
     batch_size: int
@@ -57,6 +58,7 @@ class TimingRow(NamedTuple):
 
 
 class MemoryRow(NamedTuple):
+    method: str
     task: str
     backbone: str
     batch_size: int
@@ -81,12 +83,12 @@ def make_section(device: str, machine: Sequence[str], timings: Sequence[TimingRo
                  memories: Sequence[MemoryRow]) -> str:
     """The section of one device: ``machine`` as a list, and the tables."""
     lines = [f'## {DEVICES[device]}', '', *(f'- {line}' for line in machine), '', '### Time', '']
-    header = ['task', 'backbone', 'batch', 'precision', 'CLAMP', 'SimpleBaseline', 'ratio (least to greatest)']
+    header = ['method', 'task', 'backbone', 'batch', 'precision', 'time', 'SimpleBaseline', 'ratio (least to greatest)']
     if device == 'cpu':
         header += ['to reach', 'released code']
     lines += _table(header, [_timing_cells(row, device) for row in timings])
     if memories:
-        header = ['task', 'backbone', 'batch', 'precision', 'CLAMP: model + step', 'SimpleBaseline: model + step',
+        header = ['method', 'task', 'backbone', 'batch', 'precision', 'model + step', 'SimpleBaseline: model + step',
                   'ratio of the sums']
         lines += ['', '### Peak memory', '', *_table(header, [_memory_cells(row) for row in memories])]
     return '\n'.join(lines) + '\n'
@@ -118,18 +120,18 @@ def describe_processor(device: str) -> str:
 
 def _timing_cells(row: TimingRow, device: str) -> list[str]:
     ratio = row.ratio
-    cells = [row.task, row.backbone, str(row.batch_size), row.setting, f'{row.ours * 1e3:.1f} ms',
+    cells = [row.method, row.task, row.backbone, str(row.batch_size), row.setting, f'{row.ours * 1e3:.1f} ms',
              f'{row.baseline * 1e3:.1f} ms', f'{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})']
     if device == 'cpu':
         case = (row.backbone, row.batch_size)
         for numbers, form in ((GOALS, '<= {:.2f}'), (RELEASED, '{:.2f}')):
-            known = numbers.get(row.task, {}).get(case)
+            known = numbers.get(row.task, {}).get(case) if row.method == 'CLAMP' else None
             cells.append('-' if known is None else form.format(known))
     return cells
 
 
 def _memory_cells(row: MemoryRow) -> list[str]:
-    cells = [row.task, row.backbone, str(row.batch_size), row.setting]
+    cells = [row.method, row.task, row.backbone, str(row.batch_size), row.setting]
     cells += [f'{memory.model / 2**20:.0f} + {memory.steps / 2**20:.0f} MiB' for memory in (row.ours, row.baseline)]
     return [*cells, f'{sum(row.ours) / sum(row.baseline):.2f}']
 

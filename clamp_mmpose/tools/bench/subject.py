@@ -45,7 +45,8 @@ class Subject:
         self.model.init_weights()
         self.model.to(device).train(task == TRAINING)
         self.codec = cfg.codec
-        self.num_keypoints = cfg.model.head.out_channels
+        # A head may carry auxiliary losses.
+        self.num_keypoints = cfg.model.head.get('head', cfg.model.head).out_channels
         self.device = torch.device(device)
         self.optim_wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper) if task == TRAINING else None
         # MMPose decodes, and rates its accuracy, in NumPy, which has no bfloat16.

@@ -10,13 +10,14 @@ unexport PYTHONPATH PYTHONHOME
 # Threads that spin while they wait cost several times the time where the machine has other work, as in CI.
 test check: export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench evidence clean
 
 help:
 	@echo 'make demo    set up, draw toy animals, train CLAMP on them, test it, draw what it sees'
 	@echo 'make test    set up, run the tests (ARGS="-k name -x" goes to pytest)'
 	@echo 'make check   set up, run ruff and the tests'
 	@echo 'make bench   set up, measure speed and memory, write docs/benchmarks.md'
+	@echo 'make evidence  set up, train toy models with and without language, write docs/evidence.md'
 	@echo 'make setup   make .venv with the pinned set, or bring it up to date'
 	@echo 'make clean   remove what builds and tools leave behind; .venv, data and work_dirs stay'
 	@echo
@@ -37,6 +38,9 @@ check: setup
 
 bench: setup
 	@$(VENV_PATH) clamp-mmpose bench --out docs/benchmarks.md
+
+evidence: setup
+	@$(VENV_PATH) clamp-mmpose evidence --out docs/evidence.md
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -19,11 +19,12 @@ COMMANDS = {
     'bench': 'bench',
     'demo': 'demo',
     'doctor': 'doctor',
+    'evidence': 'evidence',
     'make-toy-data': 'make_toy_data',
     'visualize': 'visualize',
 }
 # These use the standard library alone and run without `import clamp_mmpose`, which needs MMPose and PyTorch.
-STANDALONE = {'doctor', 'demo'}
+STANDALONE = {'doctor', 'demo', 'evidence'}
 
 
 def read_constant(path: Path, name: str) -> str:

@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the demo in the working directory; the last lines tell the AP and the pictures."""
     started = time.time()
-    config, work_dir = find_config(), args.work_dir
+    config, work_dir = find_in_checkout(CONFIG), args.work_dir
     metrics, pictures = work_dir / 'metrics.json', work_dir / 'pictures'
     try:
-        call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 350)
+        call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 300)
         call('mim', 'train', 'mmpose', config, '--work-dir', work_dir)
         checkpoint = best_checkpoint(work_dir)
         call('mim', 'test', 'mmpose', config, '--checkpoint', checkpoint, '--work-dir', work_dir, '--out', metrics)
@@ -52,13 +52,13 @@ def call(*command: object) -> None:
     subprocess.run(words, env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PATH': path}, check=True)
 
 
-def find_config() -> Path:
-    """The demo's config: in the checkout this runs from, else in the installed package."""
+def find_in_checkout(config: Path) -> Path:
+    """A shipped config: in the checkout this runs from, else in the installed package."""
     package = Path(__file__).resolve().parents[1]
-    config = package.parent / CONFIG
-    if not config.exists():
-        config = package / '.mim' / CONFIG
-    return Path(os.path.relpath(config))
+    path = package.parent / config
+    if not path.exists():
+        path = package / '.mim' / config
+    return Path(os.path.relpath(path))
 
 
 def best_checkpoint(work_dir: Path) -> Path:

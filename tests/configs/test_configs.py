@@ -86,8 +86,8 @@ def test_a_config_trains_a_step_and_predicts(name, tmp_path):
     changed = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
     trained = {key.split('.')[0] for key, parameter in model.named_parameters() if parameter.requires_grad}
     assert {key.split('.')[0] for key in changed} == trained
-    # With a fixed template and a backbone that embeds, the neck has nothing to learn.
-    learns = cfg.model.neck and cfg.model.neck.get('prompting') != 'template'
+    # With a fixed template and a backbone that embeds the neck has nothing to learn.
+    learns = cfg.model.neck and (cfg.model.neck.get('prompting') != 'template' or 'embedding' in cfg.model.neck)
     assert trained == {'backbone', 'head', *(['neck'] if learns else [])}
     assert not any('text_encoder' in key for key in changed)
 

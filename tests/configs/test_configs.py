@@ -1,4 +1,4 @@
-"""Every shipped pose config: its pipelines, model, losses and optimizer, with towers a few channels wide and no weights."""
+"""Every shipped pose config: pipelines, model, losses and optimizer, in towers a few channels wide, without weights."""
 import re
 from functools import cache
 from pathlib import Path

@@ -18,12 +18,13 @@ TOOLS_DIR = Path(__file__).resolve().parent
 COMMANDS = {
     'bench': 'bench',
     'demo': 'demo',
+    'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',
     'make-toy-data': 'make_toy_data',
     'visualize': 'visualize',
 }
 # These use the standard library alone and run without `import clamp_mmpose`, which needs MMPose and PyTorch.
-STANDALONE = {'doctor', 'demo'}
+STANDALONE = {'doctor', 'demo', 'demo-pipeline'}
 
 
 def read_constant(path: Path, name: str) -> str:

@@ -10,10 +10,11 @@ unexport PYTHONPATH PYTHONHOME
 # Threads that spin while they wait cost several times the time where the machine has other work, as in CI.
 test check: export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo test check bench evidence clean
+.PHONY: help setup demo demo-pipeline test check bench evidence clean
 
 help:
 	@echo 'make demo    set up, draw toy animals, train CLAMP on them, test it, draw what it sees'
+	@echo 'make demo-pipeline  the same for a detector of animals by name, then from pictures to poses by both'
 	@echo 'make test    set up, run the tests (ARGS="-k name -x" goes to pytest)'
 	@echo 'make check   set up, run ruff and the tests'
 	@echo 'make bench   set up, measure speed and memory, write docs/benchmarks.md'
@@ -28,6 +29,9 @@ setup:
 
 demo: setup
 	@$(VENV_PATH) clamp-mmpose demo
+
+demo-pipeline: setup
+	@$(VENV_PATH) clamp-mmpose demo-pipeline
 
 test: setup
 	@$(VENV_PATH) python -m pytest $(ARGS)

@@ -18,13 +18,14 @@ TOOLS_DIR = Path(__file__).resolve().parent
 COMMANDS = {
     'bench': 'bench',
     'demo': 'demo',
+    'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',
     'evidence': 'evidence',
     'make-toy-data': 'make_toy_data',
     'visualize': 'visualize',
 }
 # These use the standard library alone and run without `import clamp_mmpose`, which needs MMPose and PyTorch.
-STANDALONE = {'doctor', 'demo', 'evidence'}
+STANDALONE = {'doctor', 'demo', 'demo-pipeline', 'evidence'}
 
 
 def read_constant(path: Path, name: str) -> str:

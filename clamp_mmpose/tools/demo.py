@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 HELP = 'draw toy animals, train CLAMP on them, test it, and draw what it sees; some minutes on two cores'
@@ -23,23 +24,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo in the working directory; the last lines tell the AP and the pictures."""
+    return attempt(lambda: _demo(args.work_dir))
+
+
+def _demo(work_dir: Path) -> None:
     started = time.time()
-    config, work_dir = find_in_checkout(CONFIG), args.work_dir
-    metrics, pictures = work_dir / 'metrics.json', work_dir / 'pictures'
-    try:
-        call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 300)
-        call('mim', 'train', 'mmpose', config, '--work-dir', work_dir)
-        checkpoint = best_checkpoint(work_dir)
-        call('mim', 'test', 'mmpose', config, '--checkpoint', checkpoint, '--work-dir', work_dir, '--out', metrics)
-        call('clamp-mmpose', 'visualize', config, checkpoint, '--out', pictures)
-    except subprocess.CalledProcessError as error:
-        print(f'\nThis command failed with status {error.returncode}:\n{shlex.join(error.cmd)}', file=sys.stderr)
-        return 1
+    config, metrics, pictures = find_config(CONFIG), work_dir / 'metrics.json', work_dir / 'pictures'
+    draw_animals()
+    checkpoint = train('mmpose', config, work_dir)
+    call('mim', 'test', 'mmpose', config, '--checkpoint', checkpoint, '--work-dir', work_dir, '--out', metrics)
+    call('clamp-mmpose', 'visualize', config, checkpoint, '--out', pictures)
     print(f'\nIn {(time.time() - started) / 60:.1f} minutes: {checkpoint}')
     for picture in sorted(pictures.glob('*.png')):
         print(f'picture: {picture}')
     print(f'AP {json.loads(metrics.read_text())["coco/AP"]:.3f} on animals it has not seen')
+
+
+def attempt(steps: Callable[[], None]) -> int:
+    """Runs the steps of a demo. Returns 0, or 1 after saying which command failed."""
+    try:
+        steps()
+    except subprocess.CalledProcessError as error:
+        print(f'\nThis command failed with status {error.returncode}:\n{shlex.join(error.cmd)}', file=sys.stderr)
+        return 1
     return 0
+
+
+def draw_animals() -> None:
+    """Draws the data that the toy configs read, unless they are there."""
+    call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 350)
+
+
+def train(package: str, config: Path, work_dir: Path) -> Path:
+    """Trains by ``mim train PACKAGE``; returns the best checkpoint."""
+    call('mim', 'train', package, config, '--work-dir', work_dir)
+    return best_checkpoint(work_dir)
 
 
 def call(*command: object) -> None:
@@ -52,7 +71,7 @@ def call(*command: object) -> None:
     subprocess.run(words, env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PATH': path}, check=True)
 
 
-def find_in_checkout(config: Path) -> Path:
+def find_config(config: Path) -> Path:
     """A shipped config: in the checkout this runs from, else in the installed package."""
     package = Path(__file__).resolve().parents[1]
     path = package.parent / config

@@ -5,14 +5,11 @@ import argparse
 import datetime
 import json
 import os
-import shlex
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from .demo import call, find_in_checkout
+from .demo import attempt, call, find_config
 
 HELP = 'train toy models with and without the parts of a method, several seeds each; an hour on two cores'
 FOLDER = Path('configs', 'denseclip')
@@ -52,24 +49,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains each variant with each seed and writes the table. Returns 1 if a command fails."""
+    return attempt(lambda: _compare(args))
+
+
+def _compare(args: argparse.Namespace) -> None:
     rows, data = [], args.work_dir.resolve() / 'data'
-    try:
-        call('clamp-mmpose', 'make-toy-data', data / 'toyanimals', '--train', args.train)
-        for backbone, variants in VARIANTS.items():
-            baseline = None
-            for name, config in variants:
-                if args.only and not any(word in config for word in args.only):
-                    continue
-                results = [_train(config, seed, args, data) for seed in args.seeds]
-                scores, minutes = ([result[column] for result in results] for column in (0, 1))
-                baseline = baseline or scores
-                rows.append(_row(backbone, name, config, scores, baseline, minutes))
-                _write(args, rows)  # an interrupted run keeps what it has
-    except subprocess.CalledProcessError as error:
-        print(f'\nThis command failed with status {error.returncode}:\n{shlex.join(error.cmd)}', file=sys.stderr)
-        return 1
+    call('clamp-mmpose', 'make-toy-data', data / 'toyanimals', '--train', args.train)
+    for backbone, variants in VARIANTS.items():
+        baseline = None
+        for name, config in variants:
+            if args.only and not any(word in config for word in args.only):
+                continue
+            results = [_train(config, seed, args, data) for seed in args.seeds]
+            scores, minutes = ([result[column] for result in results] for column in (0, 1))
+            baseline = baseline or scores
+            rows.append(_row(backbone, name, config, scores, baseline, minutes))
+            _write(args, rows)  # an interrupted run keeps what it has
     print(f'written: {args.out}')
-    return 0
 
 
 def _train(config: str, seed: int, args: argparse.Namespace, data: Path) -> tuple[float, float]:
@@ -87,7 +83,7 @@ def _train(config: str, seed: int, args: argparse.Namespace, data: Path) -> tupl
         'val_evaluator.ann_file': root + annotations,
     }
     started = time.time()
-    call('mim', 'train', 'mmpose', find_in_checkout(FOLDER / f'{config}{ENDING}'), '--work-dir', work_dir,
+    call('mim', 'train', 'mmpose', find_config(FOLDER / f'{config}{ENDING}'), '--work-dir', work_dir,
          '--cfg-options', *(f'{key}={value}' for key, value in options.items()))
     latest = max(work_dir.glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime)
     logged = [json.loads(line) for line in latest.read_text().splitlines()]

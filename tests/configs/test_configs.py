@@ -1,4 +1,4 @@
-"""Every shipped config: its pipelines, model, losses and optimizer, with towers a few channels wide and no weights."""
+"""Every shipped pose config: pipelines, model, losses and optimizer, in towers a few channels wide, without weights."""
 import re
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from mmpose.registry import DATASETS, HOOKS, METRICS
 from clamp_mmpose.testing import randomize, shrink_model
 
 FOLDER = Path(__file__).parents[2] / 'configs'
+# Those of detectors, test_detection_configs.py tests.
 CONFIGS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob('*.py')
                  if '_base_' not in path.parts and not path.stem.endswith('-det'))
 

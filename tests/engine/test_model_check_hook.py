@@ -34,6 +34,9 @@ class Model(BaseModel):
 class Data(torch.utils.data.Dataset):
     metainfo = dict(keypoint_id2name={0: 'nose', 1: 'tail'})
 
+    def __init__(self, **metainfo):
+        self.metainfo = metainfo or self.metainfo
+
     def __len__(self):
         return 2
 
@@ -41,8 +44,8 @@ class Data(torch.utils.data.Dataset):
         return dict(inputs=torch.zeros(1))
 
 
-def runner(tmp_path, model, task='train', **kwargs):
-    loader = dict(dataset=Data(), batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False),
+def runner(tmp_path, model, task='train', data=None, **kwargs):
+    loader = dict(dataset=data or Data(), batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False),
                   collate_fn=pseudo_collate)
     parts = dict(train_dataloader=loader, train_cfg=dict(by_epoch=True, max_epochs=1),
                  optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)))
@@ -65,6 +68,26 @@ def test_another_number_of_names_than_the_dataset_has(tmp_path, task):
 def test_the_right_number_runs(tmp_path, task):
     model = Model()
     getattr(runner(tmp_path, model, task), task)()
+    assert model.steps == 2
+
+
+@pytest.mark.parametrize('task', ['train', 'test'])
+def test_another_number_of_names_than_a_detectors_dataset_has_classes(tmp_path, task):
+    model = Model(names=('dog', 'cat'))
+    with pytest.raises(ValueError, match=r'the neck has 2 names, dog, cat, and the dataset 3 classes, dog, cat, cow; '
+                       r'give one name per class'):
+        getattr(runner(tmp_path, model, task, Data(classes=('dog', 'cat', 'cow'))), task)()
+    assert model.steps == 0
+
+
+@pytest.mark.parametrize('metainfo', [
+    dict(classes=('dog', 'cat')),
+    dict(classes=('person', ), keypoint_id2name={0: 'nose', 1: 'tail'}),  # a pose dataset: its classes do not matter
+    dict(dataset_name='without names'),
+])
+def test_the_right_number_of_classes_runs(tmp_path, metainfo):
+    model = Model()
+    runner(tmp_path, model, data=Data(**metainfo)).train()
     assert model.steps == 2
 
 

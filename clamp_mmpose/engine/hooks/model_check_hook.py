@@ -13,9 +13,9 @@ from ...checkpoint import CheckpointError
 class ModelCheckHook(Hook):
     """Stops, before the first step, what MMEngine would go on with.
 
-    Raises ValueError when the neck names another number of keypoints than the dataset has: MMPose's own heads would
-    train on score maps that belong to no keypoint. Raises ``CheckpointError`` for a checkpoint that shares no weight
-    with the model, of which MMEngine only warns before it tests or trains random weights.
+    Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
+    has: heads would train on score maps that belong to none of them. Raises ``CheckpointError`` for a checkpoint that
+    shares no weight with the model, of which MMEngine only warns before it tests or trains random weights.
     """
 
     # Before a hook that counts on a state dict.
@@ -45,12 +45,17 @@ class ModelCheckHook(Hook):
 
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
         names = getattr(getattr(_unwrapped(runner.model), 'neck', None), 'keypoint_names', None)
-        keypoints = (getattr(loader.dataset, 'metainfo', None) or {}).get('keypoint_id2name')
-        if names is None or keypoints is None or len(names) == len(keypoints):
+        metainfo = getattr(loader.dataset, 'metainfo', None) or {}
+        argument, what, many = 'keypoint_names', 'keypoint', 'keypoints'
+        asked = metainfo.get('keypoint_id2name')
+        if asked is None:  # only then: pose datasets may have classes too
+            argument, what, many = 'names', 'class', 'classes'
+            asked = metainfo.get('classes')
+        if names is None or asked is None or len(names) == len(asked):
             return
-        raise ValueError(f'the neck has {len(names)} keypoint_names, {", ".join(names)}, and the dataset '
-                         f'{len(keypoints)} keypoints, {", ".join(keypoints.values())}; give one name per keypoint, '
-                         "in the dataset's order")
+        asked = [*asked.values()] if isinstance(asked, dict) else asked
+        raise ValueError(f'the neck has {len(names)} {argument}, {", ".join(names)}, and the dataset {len(asked)} '
+                         f"{many}, {', '.join(asked)}; give one name per {what}, in the dataset's order")
 
 
 def _unwrapped(model):

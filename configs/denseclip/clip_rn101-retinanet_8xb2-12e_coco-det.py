@@ -1,0 +1,4 @@
+_base_ = ['./clip_rn50-retinanet_8xb2-12e_coco-det.py']
+
+# model settings
+model = dict(backbone=dict(arch='RN101-quickgelu'))

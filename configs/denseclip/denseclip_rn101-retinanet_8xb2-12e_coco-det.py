@@ -1,0 +1,5 @@
+_base_ = ['./denseclip_rn50-retinanet_8xb2-12e_coco-det.py']
+
+# model settings
+arch = 'RN101-quickgelu'
+model = dict(backbone=dict(arch=arch), neck=dict(text_encoder=dict(arch=arch)))

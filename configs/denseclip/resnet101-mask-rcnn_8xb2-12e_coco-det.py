@@ -1,0 +1,6 @@
+_base_ = ['../_base_/detection_plugin.py', 'mmdet::mask_rcnn/mask-rcnn_r101_fpn_1x_coco.py']
+
+# data loaders
+train_dataloader = dict(
+    persistent_workers=False,  # workers start anew with the epoch's seed
+    worker_init_fn=dict(type='epoch_worker_init'))

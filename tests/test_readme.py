@@ -84,7 +84,7 @@ def test_planned_methods_are_not_linked():
         assert not set(re.findall(r'\w+', row)) & registered_parts()
 
 
-@pytest.mark.parametrize('name', ['backbone', 'neck'])
+@pytest.mark.parametrize('name', ['backbone', 'neck', 'denseclip'])
 def test_worked_examples_train_and_predict(name, tmp_path):
     path = tmp_path / f'{name}.py'
     path.write_text(EXAMPLES[name])

@@ -102,6 +102,6 @@ def _write(args: argparse.Namespace, rows: list[list[str]]) -> None:
     header = ['backbone', 'what', 'AP: mean (least to greatest)', 'beside no language', 'minutes each', 'config']
     table = [f'| {" | ".join(cells)} |' for cells in (header, ['---'] * len(header), *rows)]
     about = (f'{datetime.date.today()}: {args.train} training pictures, {args.epochs} epochs, seeds '
-             f'{", ".join(map(str, args.seeds))}, {os.cpu_count()} CPU cores. The last epoch counts, not the best.')
+             f'{" and ".join(map(str, args.seeds))}; {os.cpu_count()} CPU cores. The last epoch counts, not the best.')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text('\n'.join([INTRODUCTION, '## DenseCLIP', '', about, '', *table, '']), encoding='utf-8')

@@ -134,7 +134,7 @@ def test_collections_are_declared_and_described(model_index):
         assert (ROOT / collection['README']).exists()
 
 
-def test_mim_reads_the_model_index(monkeypatch):
+def test_mim_reads_the_model_index(model_index, monkeypatch):
     search = pytest.importorskip('mim.commands.search')
     from modelindex.load_model_index import load
     monkeypatch.chdir(ROOT)
@@ -142,7 +142,8 @@ def test_mim_reads_the_model_index(monkeypatch):
     assert len(table) == len(CONFIGS)
     found = search.filter_by_training_datasets(search.filter_by_models(table, ['clamp']), ['ap-10k'])
     assert 'clamp_rn50_4xb32-210e_ap10k-256x256' in found.index
-    assert len(search.filter_by_conditions(table, 'epochs>100')) == len(CONFIGS) - 1
+    long = [model for model in model_index['Models'] if model['Metadata']['Epochs'] > 100]
+    assert len(search.filter_by_conditions(table, 'epochs>100')) == len(long) > 0
 
 
 def test_method_readme_has_a_row_for_every_row_of_the_paper(model_index):

@@ -134,7 +134,7 @@ def test_collections_are_declared_and_described(model_index):
         assert (ROOT / collection['README']).exists()
 
 
-def test_mim_reads_the_model_index(monkeypatch):
+def test_mim_reads_the_model_index(model_index, monkeypatch):
     search = pytest.importorskip('mim.commands.search')
     from modelindex.load_model_index import load
     monkeypatch.chdir(ROOT)

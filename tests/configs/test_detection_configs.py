@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import FUNCTIONS, init_default_scope
@@ -216,10 +217,24 @@ def test_the_neck_and_the_loss_are_the_released_ones(arch, detector):
     assert neck.next_neck.get('start_level', 0) == (1 if detector == 'retinanet' else 0)
 
 
-@pytest.mark.parametrize('arch, detector, millions', [  # Tables 3 and 4, without the text tower
-    ('rn50', 'retinanet', 60), ('rn101', 'retinanet', 78), ('rn50', 'mask-rcnn', 67), ('rn101', 'mask-rcnn', 84)])
-def test_the_parameters_are_the_papers(arch, detector, millions):
+PARAMETERS = {model['Name']: model['Metadata']['Parameters']
+              for model in yaml.safe_load((FOLDER / 'denseclip' / 'metafile.yml').read_text())['Models']
+              if 'Parameters' in model['Metadata'] and model['Name'].endswith('-det')}
+OF_THE_PAPER = {  # Tables 3 and 4, in millions
+    'resnet50-retinanet': 38, 'clip_rn50-retinanet': 38, 'denseclip_rn50-retinanet': 60,
+    'resnet101-retinanet': 57, 'clip_rn101-retinanet': 57, 'denseclip_rn101-retinanet': 78,
+    'resnet50-mask-rcnn': 44, 'clip_rn50-mask-rcnn': 44, 'denseclip_rn50-mask-rcnn': 67,
+    'resnet101-mask-rcnn': 63, 'clip_rn101-mask-rcnn': 63, 'denseclip_rn101-mask-rcnn': 84,
+}
+
+
+@pytest.mark.parametrize('name', PARAMETERS)
+def test_the_parameters_are_those_of_the_metafile(name):
     with torch.device('meta'):
-        model = registry().build(load(FULL.format(arch, detector)).model)
-    count = sum(p.numel() for key, p in model.named_parameters() if 'text_encoder' not in key)
-    assert abs(count / 1e6 - millions) <= 1
+        model = registry().build(load(f'denseclip/{name}.py').model)
+    assert sum(p.numel() for key, p in model.named_parameters() if 'text_encoder' not in key) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize('name', OF_THE_PAPER)
+def test_the_parameters_of_the_metafile_are_the_papers(name):
+    assert abs(PARAMETERS[f'{name}_8xb2-12e_coco-det'] / 1e6 - OF_THE_PAPER[name]) <= 1

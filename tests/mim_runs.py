@@ -22,5 +22,5 @@ def losses(work_dir, epoch):
     """(loss, its parts) of each iteration of one epoch, as logged by the latest run in a work directory."""
     scalars = max(work_dir.glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime)
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
-    parts = ('loss', 'loss_kpt', 'loss_spatial', 'loss_feature')
-    return [tuple(row[part] for part in parts) for row in rows if row.get('epoch') == epoch and 'loss' in row]
+    parts = ('loss', 'loss_kpt', 'loss_spatial', 'loss_feature', 'loss_score')
+    return [tuple(row.get(part) for part in parts) for row in rows if row.get('epoch') == epoch and 'loss' in row]

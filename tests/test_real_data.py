@@ -29,9 +29,10 @@ test_evaluator = val_evaluator
 
 @pytest.mark.skipif(not DATA, reason='CLAMP_MMPOSE_REAL_DATA names no folder of real images')
 @pytest.mark.parametrize('name, dataset', [
-    ('clamp_rn50_4xb32-210e_ap10k-256x256', 'ap10k'),
-    ('clamp_vit-b16_4xb32-210e_ap10k-256x256', 'ap10k'),
-    ('clamp_vit-b16_4xb32-210e_coco-256x192', 'coco'),
+    ('clamp/clamp_rn50_4xb32-210e_ap10k-256x256', 'ap10k'),
+    ('clamp/clamp_vit-b16_4xb32-210e_ap10k-256x256', 'ap10k'),
+    ('clamp/clamp_vit-b16_4xb32-210e_coco-256x192', 'coco'),
+    ('denseclip/denseclip_rn50_4xb32-210e_coco-256x192', 'coco'),
 ])
 def test_train_test_and_resume_on_real_images(name, dataset, tmp_path):
     data = f'{Path(DATA).resolve()}/{dataset}/'
@@ -42,7 +43,7 @@ def test_train_test_and_resume_on_real_images(name, dataset, tmp_path):
         boxes = tmp_path / 'boxes.json'
         boxes.write_text(json.dumps(sorted(detections, key=lambda box: -box['score'])[:8]))
     config.write_text(DELTA.format(
-        config=str(ROOT / 'configs' / 'clamp' / f'{name}.py'),
+        config=str(ROOT / 'configs' / f'{name}.py'),
         data=data,
         annotations=f'test_{dataset}.json',
         boxes=str(boxes)))

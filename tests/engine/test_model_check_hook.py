@@ -18,6 +18,9 @@ class Names(nn.Module):
         self.keypoint_names = names
         self.weight = nn.Parameter(torch.ones(()))
 
+    def forward(self, inputs):
+        return (torch.zeros(1, 4 + len(self.keypoint_names), 1, 1), )
+
 
 class Model(BaseModel):
 
@@ -27,6 +30,7 @@ class Model(BaseModel):
         self.steps = 0
 
     def forward(self, inputs, mode='tensor'):
+        self.neck(inputs)
         self.steps += 1
         return dict(loss=self.neck.weight * 1.0) if mode == 'loss' else [BaseDataElement()]
 
@@ -112,3 +116,15 @@ def test_a_checkpoint_with_some_weight_of_the_model_loads(tmp_path, prefix):
     model = Model()
     runner(tmp_path, model, 'test', load_from=str(path)).test()
     assert model.neck.weight == 5
+
+
+@pytest.mark.parametrize('task', ['train', 'test'])
+def test_a_head_that_does_not_count_the_names(tmp_path, task):
+    model = Model()
+    model.head = nn.Identity()
+    model.head.in_channels = 4
+    with pytest.raises(ValueError, match=r'in_channels=4 of head, but the neck gives it 6 channels.*of the 2 names'):
+        getattr(runner(tmp_path, model, task), task)()
+    model.head.in_channels = 6
+    getattr(runner(tmp_path, model, task), task)()
+    assert model.steps == 2 and not model.neck._forward_hooks

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...checkpoint import CheckpointError
@@ -15,7 +18,8 @@ class ModelCheckHook(Hook):
 
     Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
     has: heads would train on score maps that belong to none of them. Raises ``CheckpointError`` for a checkpoint that
-    shares no weight with the model, of which MMEngine only warns before it tests or trains random weights.
+    shares no weight with the model, of which MMEngine only warns before it tests or trains random weights. With the
+    first batch, raises ValueError for a head whose ``in_channels`` do not count the score maps.
     """
 
     # Before a hook that counts on a state dict.
@@ -36,12 +40,14 @@ class ModelCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._compare_names(runner, runner.train_dataloader)
+        _watch_channels(_unwrapped(runner.model))
 
     def before_val(self, runner: Runner) -> None:
         self._compare_names(runner, runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
         self._compare_names(runner, runner.test_dataloader)
+        _watch_channels(_unwrapped(runner.model))
 
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
         names = getattr(getattr(_unwrapped(runner.model), 'neck', None), 'keypoint_names', None)
@@ -56,6 +62,24 @@ class ModelCheckHook(Hook):
         asked = [*asked.values()] if isinstance(asked, dict) else asked
         raise ValueError(f'the neck has {len(names)} {argument}, {", ".join(names)}, and the dataset {len(asked)} '
                          f"{many}, {', '.join(asked)}; give one name per {what}, in the dataset's order")
+
+
+def _watch_channels(model: nn.Module) -> None:
+    """Compares the head's ``in_channels`` with what the neck gives, once, when the first batch comes."""
+    neck = getattr(model, 'neck', None)
+    if getattr(neck, 'keypoint_names', None) is None:
+        return
+
+    def compare(neck: nn.Module, inputs: tuple, feats: Sequence[Tensor]) -> None:
+        handle.remove()
+        for name in ('head', 'bbox_head', 'rpn_head'):
+            expected = getattr(getattr(model, name, None), 'in_channels', None)
+            channels = feats[-1].shape[1]
+            if isinstance(expected, int) and expected != channels:
+                raise ValueError(f'in_channels={expected} of {name}, but the neck gives it {channels} channels: those '
+                                 f'of the features and one for each of the {len(neck.keypoint_names)} names')
+
+    handle = neck.register_forward_hook(compare)
 
 
 def _unwrapped(model):

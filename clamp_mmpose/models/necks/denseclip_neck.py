@@ -49,7 +49,8 @@ class DenseCLIPNeck(LanguageNeck):
         embedding: config of :class:`DenseAttentionPool` (the paper's) or :class:`DenseProjection`, which embeds the
             last map of a backbone that gives no embedding.
         pyramid: arguments of :class:`ViTPyramid`, for detectors and other heads that want four strides of a ViT.
-        score_index: the map that the score maps are appended to; they are resized to it where the sizes differ.
+        score_index: the map that the score maps are appended to; they are resized to it where the sizes differ. None
+            is the last one, with a pyramid that of the ViT's own stride.
         tau: what the appended cosines are divided by; the released detectors use 0.07, segmentation and pose 1.
         next_neck: config of a neck that takes the maps from here, such as FPN. What is carried along stays.
     """
@@ -66,7 +67,7 @@ class DenseCLIPNeck(LanguageNeck):
                  gamma_init: float = 1e-4,
                  embedding: dict | None = None,
                  pyramid: dict | None = None,
-                 score_index: int = -1,
+                 score_index: int | None = None,
                  tau: float = 1.0,
                  next_neck: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -97,7 +98,7 @@ class DenseCLIPNeck(LanguageNeck):
             self.visual_contexts = ContextDecoder(
                 prompts.text_encoder.width, memory_dim=embed_dim, **context_decoder)
         self.pyramid = None if pyramid is None else ViTPyramid(**pyramid)
-        self.score_index = score_index
+        self.score_index = score_index if score_index is not None else -1 if pyramid is None else 2
         self.tau = tau
         self.next_neck = None if next_neck is None else MODELS.build(next_neck)
 
@@ -108,6 +109,7 @@ class DenseCLIPNeck(LanguageNeck):
         maps = list(feats if self.pyramid is None else self.pyramid(feats))
         self._append(maps, score_map)
         if self.next_neck is not None:
+            self._check_channels(maps)
             maps = self.next_neck(tuple(maps))
         return VisionLanguageFeatures(maps, dense=dense, pooled=pooled, text=text, score_map=score_map)
 
@@ -126,6 +128,14 @@ class DenseCLIPNeck(LanguageNeck):
         if pre != (self.visual_contexts is not None) and f'{prefix}prompts.contexts' in state_dict:
             there, here = ("is 'pre'", "is not") if pre else ("is not 'pre'", 'is')
             raise ValueError(f'the checkpoint was written with another prompting: there it {there}, here it {here}')
+
+    def _check_channels(self, maps: list[Tensor]) -> None:
+        expected = getattr(self.next_neck, 'in_channels', None)
+        channels = [x.shape[1] for x in maps]
+        if isinstance(expected, (list, tuple)) and list(expected) != channels:
+            raise ValueError(f'in_channels={list(expected)} of next_neck, but it gets maps of {channels} channels: map '
+                             f'{self.score_index} has {len(self.prompts.names)} more than the backbone gives, one per '
+                             'name')
 
     def _append(self, maps: list[Tensor], score_map: Tensor) -> None:
         if not -len(maps) <= self.score_index < len(maps):

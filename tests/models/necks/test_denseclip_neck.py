@@ -136,7 +136,7 @@ def test_what_follows_gets_the_maps_and_the_extras_stay():
 def test_a_vit_gives_four_strides():
     maps = [torch.randn(2, 8, 4, 6) for _ in range(4)]
     dense = torch.randn(2, 32, 4, 6)
-    neck = make(pyramid=dict(in_channels=8), score_index=2)
+    neck = make(pyramid=dict(in_channels=8))
     out = forward(neck, VisionLanguageFeatures(maps, dense=dense, pooled=torch.randn(2, 32)))
     assert [tuple(x.shape[1:]) for x in out] == [(8, 16, 24), (8, 8, 12), (13, 4, 6), (8, 2, 3)]
     with pytest.raises(ValueError, match=r'takes 4 maps of the ViT and gets 1; set out_indices=\(3, 5, 7, 11\)'):
@@ -196,6 +196,12 @@ def test_checkpoints_of_another_prompting_are_refused():
 def test_a_bad_argument_is_named_with_what_is_allowed(arguments, message):
     with pytest.raises(ValueError, match=message):
         DenseCLIPNeck(**(dict(names=list(NAMES), text_encoder=dict(ENCODER)) | arguments))
+
+
+def test_a_following_neck_that_does_not_count_the_names_is_refused():
+    neck = make(next_neck=dict(type='FPN', in_channels=[6, 10], out_channels=8, num_outs=2))
+    with pytest.raises(ValueError, match=r'in_channels=\[6, 10\] of next_neck, but it gets maps of \[6, 15\] channels'):
+        neck(make_feats())
 
 
 @pytest.mark.parametrize('arguments, feats, message', [

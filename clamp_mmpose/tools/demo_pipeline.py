@@ -131,7 +131,7 @@ def _draw_poses(pictures: list[str], out: Path, **models: str | list[int]) -> li
     """Has MMPose's inferencer detect, estimate and draw; returns what it has drawn."""
     from mmpose.apis import MMPoseInferencer
     inferencer = MMPoseInferencer(**models, device='cpu')
-    for _ in inferencer(pictures, out_dir=str(out), bbox_thr=0.3, kpt_thr=0.3):
+    for _ in inferencer(pictures, out_dir=str(out), bbox_thr=0.3, kpt_thr=0.3, draw_bbox=True):
         pass
     return [out / 'visualizations' / Path(picture).name for picture in pictures]
 

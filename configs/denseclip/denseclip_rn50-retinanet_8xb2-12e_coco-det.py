@@ -11,11 +11,11 @@ sync_bn = 'torch'
 # optimizer; the text tower is frozen by itself
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-4, weight_decay=1e-4),
-    clip_grad=dict(max_norm=0.1, norm_type=2),
+    clip_grad=dict(max_norm=0.1, norm_type=2),  # the first losses are very large, Sec. 4.2
     paramwise_cfg=dict(custom_keys={
         # as released: what has 'norm' in its name, so CLIP's bn weights are decayed
         'norm': dict(decay_mult=0.0),
-        # CLIP's image tower: a tenth of the rate, Sec. 4.2
+        # CLIP's image tower: a tenth of the rate, Sec. 4.1
         'backbone': dict(lr_mult=0.1),
     }))
 

@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from clamp_mmpose.checkpoint import CheckpointError
+from clamp_mmpose.engine.hooks import model_check_hook
 
 
 class Names(nn.Module):
@@ -62,7 +63,7 @@ def runner(tmp_path, model, task='train', data=None, **kwargs):
 @pytest.mark.parametrize('task', ['train', 'test'])
 def test_another_number_of_names_than_the_dataset_has(tmp_path, task):
     model = Model(names=('beak', 'left wing', 'right wing'))
-    with pytest.raises(ValueError, match=r'the neck has 3 keypoint_names, beak, left wing, right wing, and the dataset '
+    with pytest.raises(ValueError, match=r'the neck has 3 names, beak, left wing, right wing, and the dataset '
                        r'2 keypoints, nose, tail; give one name per keypoint'):
         getattr(runner(tmp_path, model, task), task)()
     assert model.steps == 0
@@ -128,3 +129,32 @@ def test_a_head_that_does_not_count_the_names(tmp_path, task):
     model.head.in_channels = 6
     getattr(runner(tmp_path, model, task), task)()
     assert model.steps == 2 and not model.neck._forward_hooks
+
+
+class Detections(Data):
+    """What the hook sees of MMDetection's CocoDataset."""
+
+    def __init__(self, classes, ann_file):
+        self.metainfo = dict(classes=classes)
+        self.ann_file = str(ann_file)
+        self.cat_ids = list(range(len(classes)))
+
+
+@pytest.mark.parametrize('names, classes, message', [
+    (('cow', 'dog'), ('dog', 'cow'), r'classes of the dataset in another order: cow, dog, and there dog, cow'),
+    (('dog', 'cow'), ('dog', 'cow'), r"its categories are cow, dog; give the names of the file in its order"),
+    (('cow', 'cat'), ('cow', 'cat'), r"it has no category cat; give the names of the file"),
+])
+def test_classes_that_boxes_would_not_be_numbered_by(tmp_path, names, classes, message):
+    ann_file = tmp_path / 'boxes.json'
+    ann_file.write_text('{"annotations": [], "categories": [{"id": 4, "name": "cow"}, {"id": 2, "name": "dog", '
+                        '"skeleton": [[1, 2]]}], "images": []}')
+    with pytest.raises(ValueError, match=message):
+        model_check_hook._compare_order(names, classes)
+        model_check_hook._compare_with_file(Detections(classes, ann_file), classes)
+    right = ['cow', 'dog']
+    model_check_hook._compare_order(right, right)
+    model_check_hook._compare_with_file(Detections(right, ann_file), right)
+    model_check_hook._compare_with_file(Detections(['dog'], ann_file), ['dog'])  # a part of the file's
+    wrapped = torch.utils.data.ConcatDataset([Detections(right, ann_file)] * 2)
+    assert len(model_check_hook._parts(wrapped)) == 2

@@ -7,9 +7,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ...checkpoint import CheckpointError
+from ...datasets.annotation_check import read_categories
 
 
 @HOOKS.register_module()
@@ -17,9 +18,10 @@ class ModelCheckHook(Hook):
     """Stops, before the first step, what MMEngine would go on with.
 
     Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
-    has: heads would train on score maps that belong to none of them. Raises ``CheckpointError`` for a checkpoint that
-    shares no weight with the model, of which MMEngine only warns before it tests or trains random weights. With the
-    first batch, raises ValueError for a head whose ``in_channels`` do not count the score maps.
+    has, or classes in another order than the dataset or its annotation file: heads would train on score maps that
+    belong to none of them, or to others. Raises ``CheckpointError`` for a checkpoint that shares no weight with the
+    model, of which MMEngine only warns before it tests or trains random weights. With the first batch, raises
+    ValueError for a head whose ``in_channels`` do not count the score maps.
     """
 
     # Before a hook that counts on a state dict.
@@ -52,16 +54,48 @@ class ModelCheckHook(Hook):
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
         names = getattr(getattr(_unwrapped(runner.model), 'neck', None), 'keypoint_names', None)
         metainfo = getattr(loader.dataset, 'metainfo', None) or {}
-        argument, what, many = 'keypoint_names', 'keypoint', 'keypoints'
-        asked = metainfo.get('keypoint_id2name')
-        if asked is None:  # only then: pose datasets may have classes too
-            argument, what, many = 'names', 'class', 'classes'
-            asked = metainfo.get('classes')
-        if names is None or asked is None or len(names) == len(asked):
+        if names is None:
             return
-        asked = [*asked.values()] if isinstance(asked, dict) else asked
-        raise ValueError(f'the neck has {len(names)} {argument}, {", ".join(names)}, and the dataset {len(asked)} '
-                         f"{many}, {', '.join(asked)}; give one name per {what}, in the dataset's order")
+        if metainfo.get('keypoint_id2name') is not None:
+            _compare_number(names, 'keypoint', 'keypoints', [*metainfo['keypoint_id2name'].values()])
+        elif metainfo.get('classes') is not None:
+            classes = [*metainfo['classes']]
+            _compare_number(names, 'class', 'classes', classes)
+            _compare_order(names, classes)
+            for dataset in _parts(loader.dataset):
+                _compare_with_file(dataset, classes)
+
+
+def _compare_number(names: Sequence[str], what: str, many: str, asked: list[str]) -> None:
+    if len(names) != len(asked):
+        raise ValueError(f'the neck has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} {many}, '
+                         f"{', '.join(asked)}; give one name per {what}, in the dataset's order")
+
+
+def _compare_order(names: Sequence[str], classes: list[str]) -> None:
+    names, classes = ([name.lower().replace('_', ' ') for name in side] for side in (names, classes))
+    if names != classes and sorted(names) == sorted(classes):
+        raise ValueError(f'names of the neck are the classes of the dataset in another order: {", ".join(names)}, and '
+                         f'there {", ".join(classes)}; a box would be asked for by the name of another class')
+
+
+def _compare_with_file(dataset: Dataset, classes: list[str]) -> None:
+    """MMDetection numbers the classes by the annotation file, whatever the order of ``metainfo['classes']``."""
+    known = read_categories(getattr(dataset, 'ann_file', None))
+    if known is None or not hasattr(dataset, 'cat_ids'):
+        return
+    found = [name for name in known if name in classes]
+    if found != classes:
+        missing = [name for name in classes if name not in known]
+        problem = f'it has no category {", ".join(missing)}' if missing else f'its categories are {", ".join(found)}'
+        raise ValueError(f"metainfo['classes'] is {', '.join(classes)}, but of ann_file={dataset.ann_file!r} "
+                         f'{problem}; give the names of the file in its order, for MMDetection numbers them so')
+
+
+def _parts(dataset: Dataset) -> list[Dataset]:
+    """The datasets inside wrappers that repeat or join them."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    return [dataset] if inner == [None] else [part for child in inner for part in _parts(child)]
 
 
 def _watch_channels(model: nn.Module) -> None:

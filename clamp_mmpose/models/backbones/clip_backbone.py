@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..layers.clip_architecture import resolve_architecture
-from ..layers.position_table import resize_position_table
+from ..layers.position_table import height_and_width, resize_position_table
 
 
 class CLIPBackbone(BaseModule):
@@ -44,7 +41,7 @@ class CLIPBackbone(BaseModule):
         self.with_cp = with_cp
         self.frozen_stages = frozen_stages
         self.stride = self._stride(architecture.tower)
-        self.grid_size = self._grid(*_height_and_width(input_size))
+        self.grid_size = self._grid(*height_and_width(input_size))
         self.tower = self._build_tower(architecture, self.grid_size)
         self._register_state_dict_hook(_save_grid)
         self._register_load_state_dict_pre_hook(self._match_checkpoint)
@@ -103,14 +100,6 @@ class CLIPBackbone(BaseModule):
             if isinstance(part, nn.Module):
                 part.eval()
         return self
-
-
-def _height_and_width(input_size: Sequence[int]) -> tuple[int, int]:
-    try:
-        width, height = map(operator.index, input_size)
-    except (TypeError, ValueError):
-        raise ValueError(f'input_size={input_size!r} must be two whole numbers, (W, H) in pixels') from None
-    return height, width
 
 
 def _in_block(key: str) -> bool:

@@ -66,6 +66,8 @@ class ContextDecoder(nn.Module):
                  mlp_ratio: float = 4.0,
                  dropout: float = 0.1) -> None:
         super().__init__()
+        if min(width, num_heads, num_layers) < 1:
+            raise ValueError(f'width={width}, num_heads={num_heads} and num_layers={num_layers} must be 1 or more')
         if width % num_heads:
             raise ValueError(f'num_heads={num_heads} does not divide width={width}')
         memory_dim = memory_dim or embed_dim

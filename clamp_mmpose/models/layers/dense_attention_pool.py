@@ -5,7 +5,7 @@ from mmpose.registry import MODELS
 from torch import Tensor
 
 from .attention_pool import attend, build_attention_pool
-from .position_table import resize_position_table
+from .position_table import height_and_width, resize_position_table
 
 
 @MODELS.register_module()
@@ -35,11 +35,16 @@ class DenseAttentionPool(BaseModule):
                  num_heads: int | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        num_heads = num_heads or max(in_channels // 64, 1)
-        if in_channels % num_heads:
+        if in_channels < 1 or stride < 1:
+            raise ValueError(f'in_channels={in_channels} and stride={stride} must be 1 or more')
+        num_heads = max(in_channels // 64, 1) if num_heads is None else num_heads
+        if num_heads < 1 or in_channels % num_heads:
             raise ValueError(f'num_heads={num_heads} does not divide in_channels={in_channels}')
         self.in_channels = in_channels
-        self.grid_size = (-(-input_size[1] // stride), -(-input_size[0] // stride))
+        height, width = height_and_width(input_size)
+        if min(height, width) < 1:
+            raise ValueError(f'input_size={tuple(input_size)} (W, H) must be positive')
+        self.grid_size = (-(-height // stride), -(-width // stride))
         self.pool = build_attention_pool(in_channels, num_heads, embed_dim, self.grid_size)
         self._register_state_dict_hook(_save_grid)
         self._register_load_state_dict_pre_hook(self._resize_loaded_positions)

@@ -20,6 +20,8 @@ class DenseProjection(BaseModule):
 
     def __init__(self, in_channels: int, embed_dim: int, *, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if in_channels < 1:
+            raise ValueError(f'in_channels={in_channels} must be 1 or more')
         self.in_channels = in_channels
         self.norm = nn.LayerNorm(in_channels)
         self.proj = nn.Linear(in_channels, embed_dim, bias=False)

@@ -15,10 +15,24 @@ def packed_keypoints(batch_data_samples: Sequence, like: Tensor) -> tuple[Tensor
     instances = [sample.gt_instances for sample in batch_data_samples]
     if 'transformed_keypoints' not in instances[0]:
         raise ValueError("this loss needs the keypoints in the network's input; write "
-                         "dict(type='PackPoseInputs', pack_transformed=True) in the training pipeline")
+                         "dict(type='PackPoseInputs', pack_transformed=True) in the training pipeline of a top-down "
+                         'pose model')
     keypoints = np.concatenate([instance.transformed_keypoints for instance in instances])
     visible = np.concatenate([instance.keypoints_visible for instance in instances])
     return tuple(like.new_tensor(array, dtype=torch.float32) for array in (keypoints, visible))
+
+
+def score_map_target(score_map: Tensor, batch_data_samples: Sequence, sigma: float) -> tuple[Tensor, Tensor]:
+    """The :func:`gaussian_target` of a batch for its ``score_map`` (B, K, h, w).
+
+    Raises ValueError for another number of instances or keypoints than the score map has.
+    """
+    keypoints, visible = packed_keypoints(batch_data_samples, score_map)
+    if keypoints.shape[:2] != score_map.shape[:2]:
+        raise ValueError(f'{len(batch_data_samples)} images have {keypoints.shape[0]} instances of '
+                         f'{keypoints.shape[1]} keypoints, and the score map is {tuple(score_map.shape)} (B, K, h, w); '
+                         'it takes one instance per image, and one name per keypoint')
+    return gaussian_target(keypoints, visible, batch_data_samples[0].input_size, score_map.shape[-2:], sigma)
 
 
 def gaussian_target(keypoints: Tensor, visible: Tensor, input_size: tuple[int, int], size: tuple[int, int],

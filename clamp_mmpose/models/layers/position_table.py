@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,3 +33,12 @@ def resize_position_table(table: Tensor,
     grid = positions.reshape(1, *source_grid, -1).permute(0, 3, 1, 2)
     grid = F.interpolate(full_precision(grid), size=tuple(target_grid), mode='bilinear', align_corners=False)
     return torch.cat([first, grid.flatten(2)[0].t().to(table.dtype)])
+
+
+def height_and_width(input_size: Sequence[int]) -> tuple[int, int]:
+    """(W, H), as MMPose writes sizes, to (H, W), as tensors have them."""
+    try:
+        width, height = map(operator.index, input_size)
+    except (TypeError, ValueError):
+        raise ValueError(f'input_size={input_size!r} must be two whole numbers, (W, H) in pixels') from None
+    return height, width

@@ -16,6 +16,7 @@ class ViTPyramid(nn.Module):
 
     def __init__(self, in_channels: int, *, norm_cfg: dict | None = None) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.fpn1 = nn.Sequential(
             nn.GroupNorm(1, in_channels), _double(in_channels),
             build_norm_layer(norm_cfg or dict(type='BN'), in_channels)[1], nn.GELU(), _double(in_channels))
@@ -27,6 +28,10 @@ class ViTPyramid(nn.Module):
         if len(maps) != 4:
             raise ValueError(f'the pyramid takes 4 maps of the ViT and gets {len(maps)}; set out_indices=(3, 5, 7, 11) '
                              'or other four blocks of the backbone')
+        channels = {x.shape[1] for x in maps}
+        if channels != {self.in_channels}:
+            raise ValueError(f'in_channels={self.in_channels} of pyramid, but the maps of the backbone have '
+                             f'{sorted(channels)} channels')
         return tuple(level(x) for level, x in zip((self.fpn1, self.fpn2, self.fpn3, self.fpn4), maps))
 
 

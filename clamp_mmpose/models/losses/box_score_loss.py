@@ -24,11 +24,16 @@ class BoxScoreLoss(nn.Module):
 
     def __init__(self, *, tau: float = 0.07, stride: int = 4, loss_weight: float = 1.0) -> None:
         super().__init__()
+        if tau <= 0:
+            raise ValueError(f'tau={tau} must be above 0')
         self.tau = tau
         self.stride = stride
         self.loss_weight = loss_weight
 
     def forward(self, feats: VisionLanguageFeatures, batch_data_samples: list) -> dict[str, Tensor]:
+        if 'labels' not in batch_data_samples[0].gt_instances:
+            raise ValueError('BoxScoreLoss needs boxes with classes, as detectors have; for pose there are '
+                             'ScoreMapBCELoss and ScoreMapMSELoss')
         height, width = batch_data_samples[0].batch_input_shape
         size = (height // self.stride, width // self.stride)
         score_map = full_precision(feats.score_map)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...structures import VisionLanguageFeatures
 from ..layers.full_precision import full_precision
-from ..layers.gaussian_target import gaussian_target, packed_keypoints
+from ..layers.gaussian_target import score_map_target
 
 
 @MODELS.register_module()
@@ -27,15 +27,15 @@ class ScoreMapBCELoss(nn.Module):
 
     def __init__(self, *, tau: float = 0.07, sigma: float = 0.5, loss_weight: float = 1e-3) -> None:
         super().__init__()
+        if tau <= 0:
+            raise ValueError(f'tau={tau} must be above 0')
         self.tau = tau
         self.sigma = sigma
         self.loss_weight = loss_weight
 
     def forward(self, feats: VisionLanguageFeatures, batch_data_samples: list) -> dict[str, Tensor]:
         logits = full_precision(feats.score_map) / self.tau
-        keypoints, visible = packed_keypoints(batch_data_samples, logits)
-        target, weight = gaussian_target(
-            keypoints, visible, batch_data_samples[0].input_size, logits.shape[-2:], self.sigma)
+        target, weight = score_map_target(logits, batch_data_samples, self.sigma)
         with torch.autocast(logits.device.type, enabled=False):
             loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none').mean((2, 3))
             loss = (loss * weight).sum() / weight.sum().clamp(min=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...structures import VisionLanguageFeatures
 from ..layers.full_precision import full_precision
-from ..layers.gaussian_target import gaussian_target, packed_keypoints
+from ..layers.gaussian_target import score_map_target
 from ..layers.score_map_upsampler import ScoreMapUpsampler
 
 
@@ -40,6 +40,7 @@ class ScoreMapMSELoss(BaseModule):
         if deconv_out_channels is None and heatmap_size is None:
             raise ValueError('without deconv_out_channels the score map is resized to heatmap_size, (W, H), which is '
                              'not given')
+        self.num_keypoints = num_keypoints
         self.upsampler = None
         if deconv_out_channels is not None:
             self.upsampler = ScoreMapUpsampler(num_keypoints, num_keypoints, deconv_out_channels=deconv_out_channels)
@@ -48,11 +49,12 @@ class ScoreMapMSELoss(BaseModule):
         self.loss = KeypointMSELoss(use_target_weight=True, loss_weight=loss_weight)
 
     def forward(self, feats: VisionLanguageFeatures, batch_data_samples: list) -> dict[str, Tensor]:
+        if feats.score_map.shape[1] != self.num_keypoints:
+            raise ValueError(f'num_keypoints={self.num_keypoints} of ScoreMapMSELoss, but the neck has '
+                             f'{feats.score_map.shape[1]} names')
         score_map = full_precision(feats.score_map if self.upsampler is None else self.upsampler(feats.score_map))
         if self.heatmap_size is not None:
             size = (self.heatmap_size[1], self.heatmap_size[0])
             score_map = F.interpolate(score_map, size=size, mode='bilinear', align_corners=False)
-        keypoints, visible = packed_keypoints(batch_data_samples, score_map)
-        target, weight = gaussian_target(
-            keypoints, visible, batch_data_samples[0].input_size, score_map.shape[-2:], self.sigma)
+        target, weight = score_map_target(score_map, batch_data_samples, self.sigma)
         return dict(loss_score=self.loss(score_map, target, weight))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MMLogger
 from mmpose.registry import MODELS
 from torch import Tensor
 
@@ -43,7 +44,7 @@ class DenseCLIPNeck(LanguageNeck):
         prompting: 'post', 'pre', 'language' or 'template'.
         num_contexts: N, learnable tokens (or queries) in front of each name.
         context_std: standard deviation that they start with.
-        template: text around the name for ``prompting='template'``.
+        template: text around the name for ``prompting='template'``; None is 'a photo of a {}.'.
         context_decoder: arguments of :class:`ContextDecoder`.
         gamma_init: starting weight of the context decoder's output (Table 8).
         embedding: config of :class:`DenseAttentionPool` (the paper's) or :class:`DenseProjection`, which embeds the
@@ -62,7 +63,7 @@ class DenseCLIPNeck(LanguageNeck):
                  prompting: str = 'post',
                  num_contexts: int = 8,
                  context_std: float = 1.0,
-                 template: str = 'a photo of a {}.',
+                 template: str | None = None,
                  context_decoder: dict = {},  # noqa: B006  (an empty config, never changed)
                  gamma_init: float = 1e-4,
                  embedding: dict | None = None,
@@ -73,8 +74,15 @@ class DenseCLIPNeck(LanguageNeck):
                  init_cfg: dict | None = None) -> None:
         if prompting not in PROMPTING:
             raise ValueError(f"prompting='{prompting}' must be one of {', '.join(PROMPTING)}")
-        if tau <= 0:
-            raise ValueError(f'tau={tau} must be above 0')
+        if not isinstance(tau, (int, float)) or tau <= 0:
+            raise ValueError(f'tau={tau!r} must be a number above 0; 1.0 appends the cosine itself')
+        if not isinstance(score_index, (int, type(None))):
+            raise ValueError(f'score_index={score_index!r} must be the number of a map, or None')
+        if template is not None and prompting != 'template':
+            raise ValueError(f"template={template!r} belongs to prompting='template', but prompting='{prompting}'")
+        for name, value in dict(text_encoder=text_encoder, context_decoder=context_decoder).items():
+            if not isinstance(value, dict):
+                raise ValueError(f'{name}={value!r} must be a config dict')
         if prompting == 'pre' and num_contexts < 1:
             raise ValueError(f"num_contexts={num_contexts} must be 1 or more for prompting='pre', whose contexts come "
                              'from the image')
@@ -83,8 +91,9 @@ class DenseCLIPNeck(LanguageNeck):
             text_encoder,
             num_contexts=num_contexts,
             context_std=context_std,
-            template=template if prompting == 'template' else None,
-            static=prompting != 'pre')
+            template=(template or 'a photo of a {}.') if prompting == 'template' else None,
+            static=prompting != 'pre',
+            argument='names')
         embed_dim = prompts.embed_dim
         super().__init__(
             prompts,
@@ -119,6 +128,12 @@ class DenseCLIPNeck(LanguageNeck):
         queries = self.prompts.contexts.expand(dense.shape[0], -1, -1)
         return self.prompts(self.visual_contexts(queries, image_tokens(dense, pooled)))
 
+    def switch_to_deploy(self, test_cfg: dict | None = None) -> None:
+        if self.visual_contexts is None:
+            super().switch_to_deploy(test_cfg)
+        else:
+            MMLogger.get_current_instance().warning("the text tower stays: prompting='pre' runs it for every image")
+
     def _match_checkpoint(self, state_dict: dict, prefix: str, *args) -> None:
         super()._match_checkpoint(state_dict, prefix, *args)
         if self.visual_contexts is not None:
@@ -132,7 +147,8 @@ class DenseCLIPNeck(LanguageNeck):
     def _check_channels(self, maps: list[Tensor]) -> None:
         expected = getattr(self.next_neck, 'in_channels', None)
         channels = [x.shape[1] for x in maps]
-        if isinstance(expected, (list, tuple)) and list(expected) != channels:
+        # Some necks list their channels from the coarsest map on.
+        if isinstance(expected, (list, tuple)) and sorted(expected) != sorted(channels):
             raise ValueError(f'in_channels={list(expected)} of next_neck, but it gets maps of {channels} channels: map '
                              f'{self.score_index} has {len(self.prompts.names)} more than the backbone gives, one per '
                              'name')

@@ -43,9 +43,13 @@ class LanguageNeck(BaseModule):
         self.context_decoder = context_decoder
         if context_decoder is not None:
             self.gamma = nn.Parameter(torch.full((prompts.embed_dim, ), float(gamma_init)))
-        # In a config of MMDetection the default scope is another.
-        self.embedding = None if embedding is None else MODELS.build(
-            dict(dict(embed_dim=prompts.embed_dim) | embedding, _scope_='mmpose'))
+        self.embedding = None
+        if embedding is not None:
+            if not isinstance(embedding, dict) or embedding.get('embed_dim', prompts.embed_dim) != prompts.embed_dim:
+                raise ValueError(f'embedding={embedding!r} must be a config dict, with embed_dim={prompts.embed_dim} '
+                                 'as the text has it, or without')
+            # In a config of MMDetection the default scope is another.
+            self.embedding = MODELS.build(dict(embedding, embed_dim=prompts.embed_dim, _scope_='mmpose'))
         self._cache = EvalCache()
         self._register_load_state_dict_pre_hook(self._match_checkpoint)
 

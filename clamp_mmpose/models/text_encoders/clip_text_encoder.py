@@ -89,6 +89,9 @@ class CLIPTextEncoder(BaseModule):
 
         Raises ValueError for an empty name, or one whose prompt is longer than ``context_length`` tokens.
         """
+        if num_contexts + 3 > self.context_length:
+            raise ValueError(f'num_contexts={num_contexts} leaves no room for a name: context_length='
+                             f'{self.context_length} holds start, contexts, name and end')
         tokenizer = _clip_tokenizer()
         tokens = []
         for name in names:

@@ -25,6 +25,7 @@ class TextPrompts(BaseModule):
         num_contexts: learnable tokens in front of each name.
         context_std: standard deviation of the normal, cut at twice its value, that the contexts start from. The
             released CLAMP has 1, which is large beside CLIP's token embeddings (0.02, which CoOp uses).
+        argument: what the caller calls ``names``, for errors.
         static: the embedding does not depend on the image, so checkpoints carry it and it can be fused. False where
             the contexts are computed from the image and given to ``forward``.
         template: fixed text with one '{}' for the name; then there are no learnable contexts.
@@ -39,9 +40,11 @@ class TextPrompts(BaseModule):
                  context_std: float = 1.0,
                  template: str | None = None,
                  embed_dim: int | None = None,
-                 static: bool = True) -> None:
+                 static: bool = True,
+                 argument: str = 'keypoint_names') -> None:
         super().__init__()
-        _check_names(names)
+        self._argument = argument
+        _check_names(names, argument)
         if template is not None and template.count('{}') != 1:
             raise ValueError(f"template={template!r} must hold '{{}}' once, where the name goes")
         if num_contexts < 0:
@@ -84,7 +87,7 @@ class TextPrompts(BaseModule):
         if self.text_encoder is None:
             raise ValueError('the names cannot change without a text tower: it was fused, or a matrix was learned in '
                              'its place')
-        _check_names(names)
+        _check_names(names, self._argument)
         self.names = tuple(names)
         self.packed = self._pack().to(self.packed.mask.device)
 
@@ -116,7 +119,7 @@ class TextPrompts(BaseModule):
             names = local_metadata.get('keypoint_names', self.names)
             if names != self.names or len(embedding) != len(self.names):
                 raise ValueError(f'the checkpoint holds text embeddings of {len(embedding)} keypoints, {names}, and '
-                                 f'keypoint_names asks for {len(self.names)}, {self.names}; without a text tower on '
+                                 f'{self._argument} asks for {len(self.names)}, {self.names}; without a text tower on '
                                  'both sides they must be the same')
         if self.text_encoder is None:
             # The tower is gone; the checkpoint's embedding takes its place.
@@ -129,6 +132,9 @@ class TextPrompts(BaseModule):
                 refuse_other_weights(self.contexts, state_dict, f'{prefix}contexts', 'num_contexts or text_encoder')
             self._compare_names(local_metadata.get('keypoint_names', self.names))
         elif embedding is not None:
+            if not self.static:
+                raise ValueError("the checkpoint has no text tower, which prompting='pre' runs for every image; it was "
+                                 'fused, and loads into the prompting it was trained with')
             MMLogger.get_current_instance().warning(
                 'The checkpoint has text embeddings but no text tower: the tower is dropped, and the prompts are '
                 'constants from here on.')
@@ -142,7 +148,7 @@ class TextPrompts(BaseModule):
             if moved:
                 MMLogger.get_current_instance().warning(
                     f'The checkpoint was trained with the keypoints in another order: {moved} have other places in '
-                    f'{list(trained)} than in keypoint_names={list(self.names)}. The head goes by the place.')
+                    f'{list(trained)} than in {self._argument}={list(self.names)}. The head goes by the place.')
 
 
 def _save_embedding(module: TextPrompts, state_dict: dict, prefix: str, local_metadata: dict) -> None:
@@ -152,18 +158,17 @@ def _save_embedding(module: TextPrompts, state_dict: dict, prefix: str, local_me
             state_dict[f'{prefix}embedding'] = module()[0]
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if isinstance(names, str) or not names:
-        raise ValueError(f'keypoint_names={names!r} must be a list of names, one per keypoint')
+def _check_names(names: Sequence[str], argument: str) -> None:
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+        raise ValueError(f'{argument}={names!r} must be a list of names, one per keypoint or class')
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f'keypoint_names has {name!r}; every name must be a non-empty string')
+            raise ValueError(f'{argument} has {name!r}; every name must be a non-empty string')
         if not name.isprintable():
-            raise ValueError(f'keypoint_names has {name!r}, with characters that cannot be seen; use plain words')
+            raise ValueError(f'{argument} has {name!r}, with characters that cannot be seen; use plain words')
     repeated = [name for name, count in Counter(map(_plain, names)).items() if count > 1]
     if repeated:
-        raise ValueError(f'keypoint_names has {repeated} more than once; a prompt must tell its keypoint from the '
-                         'others')
+        raise ValueError(f'{argument} has {repeated} more than once; each prompt must tell its name from the others')
 
 
 def _plain(name: str) -> str:

@@ -132,3 +132,58 @@ def test_features_without_a_score_map_are_refused():
         type='HeatmapHead', in_channels=37, out_channels=5, decoder=MSRA)))
     with pytest.raises(ValueError, match=r'auxiliary losses of HeatmapHead find no score_map.*DenseCLIPNeck'):
         head.loss((torch.rand(2, 37, 4, 4), ), pack_batch(MSRA, 5)['data_samples'])
+
+
+def test_one_loss_needs_no_list_and_wrappers_nest():
+    model, _ = model_of('HeatmapHead', losses=dict(type='ScoreMapBCELoss'))
+    assert len(model.head.auxiliary_losses) == 1
+    inner = dict(type='WithAuxiliaryLoss', losses=[dict(type='ScoreMapBCELoss')],
+                 head=dict(HEADS['HeatmapHead'][1], type='HeatmapHead', decoder=MSRA))
+    nested = MODELS.build(dict(type='WithAuxiliaryLoss', losses=[dict(type='ScoreMapBCELoss')], head=inner))
+    assert len(nested.auxiliary_losses) == 2
+
+
+def test_an_auxiliary_loss_is_initialised_in_its_own_way():
+    """Not as the head's convolutions are, with a deviation of 0.001."""
+    model, _ = model_of('HeatmapHead', losses=dict(type='ScoreMapMSELoss', num_keypoints=5, deconv_out_channels=(8, )))
+    model.init_weights()
+    assert model.head.deconv_layers[0].weight.std() < 0.002
+    assert model.head.auxiliary_losses[0].upsampler.deconv_layers[0].weight.std() > 0.02
+
+
+@pytest.mark.parametrize('config, message', [
+    (dict(losses=[dict(type='KeypointMSELoss')]), "type='KeypointMSELoss' of losses is no auxiliary loss"),
+    (dict(head=dict(type='FeatureMapProcessor')), "head type='FeatureMapProcessor' has no loss of features and data"),
+    (dict(losses=[dict(type='ScoreMapBCELoss', tau=0)]), 'tau=0 must be above 0'),
+])
+def test_what_cannot_work_is_refused_when_it_is_built(config, message):
+    head = dict(HEADS['HeatmapHead'][1], type='HeatmapHead', decoder=MSRA)
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(dict(type='WithAuxiliaryLoss', losses=[dict(type='ScoreMapBCELoss')], head=head) | config)
+
+
+@pytest.mark.parametrize('loss, message', [
+    (dict(type='BoxScoreLoss'), 'BoxScoreLoss needs boxes with classes, as detectors have; for pose there are'),
+    (dict(type='ScoreMapMSELoss', num_keypoints=4), 'num_keypoints=4 of ScoreMapMSELoss, but the neck has 5 names'),
+])
+def test_a_loss_that_does_not_fit_the_data_says_so(loss, message):
+    with pytest.raises(ValueError, match=message):
+        losses_of(*model_of('HeatmapHead', losses=[loss]))
+
+
+def test_another_number_of_keypoints_than_names():
+    model, _ = model_of('RTMCCHead')
+    feats = model.extract_feat(torch.rand(2, 3, 64, 64))
+    with pytest.raises(ValueError, match=r'2 instances of 7 keypoints, and the score map is \(2, 5, 4, 4\)'):
+        model.head.auxiliary_losses[0](feats, pack_batch(MSRA, 7)['data_samples'])
+
+
+def test_an_rpn_head_refuses_them():
+    pytest.importorskip('mmdet')
+    from mmengine.registry import DefaultScope
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        import mmdet.models  # noqa: F401
+        head = MODELS.build(dict(type='mmpose.WithAuxiliaryLoss', losses=[dict(type='BoxScoreLoss')], head=dict(
+            type='RPNHead', in_channels=8, feat_channels=8)))
+    with pytest.raises(ValueError, match='on RPNHead as rpn_head would not be used; give them to roi_head'):
+        head.loss_and_predict((torch.rand(1, 8, 4, 4), ), [])

@@ -141,6 +141,8 @@ def test_a_vit_gives_four_strides():
     assert [tuple(x.shape[1:]) for x in out] == [(8, 16, 24), (8, 8, 12), (13, 4, 6), (8, 2, 3)]
     with pytest.raises(ValueError, match=r'takes 4 maps of the ViT and gets 1; set out_indices=\(3, 5, 7, 11\)'):
         forward(neck, VisionLanguageFeatures(maps[:1], dense=dense, pooled=torch.randn(2, 32)))
+    with pytest.raises(ValueError, match=r'in_channels=8 of pyramid, but the maps of the backbone have \[9\] channels'):
+        forward(neck, VisionLanguageFeatures([torch.randn(2, 9, 4, 6)] * 4, dense=dense, pooled=torch.randn(2, 32)))
 
 
 def count_runs(neck):
@@ -174,6 +176,14 @@ def test_pre_model_prompting_cannot_be_fused_and_says_so():
     assert 'prompts.embedding' not in neck.state_dict()
 
 
+    neck.switch_to_deploy()  # what MMPose calls: the tower stays
+    assert neck.prompts.text_encoder is not None
+    fused = make()
+    fused.fuse_text()
+    with pytest.raises(ValueError, match="no text tower, which prompting='pre' runs for every image"):
+        neck.prompts.load_state_dict(fused.prompts.state_dict(), strict=False)
+
+
 def test_checkpoints_of_another_prompting_are_refused():
     post, pre = make(), make('pre')
     with pytest.raises(ValueError, match="another prompting: there it is 'pre', here it is not"):
@@ -187,9 +197,23 @@ def test_checkpoints_of_another_prompting_are_refused():
 
 @pytest.mark.parametrize('arguments, message', [
     (dict(prompting='both'), "prompting='both' must be one of post, pre, language, template"),
-    (dict(tau=0), 'tau=0 must be above 0'),
+    (dict(tau=0), 'tau=0 must be a number above 0'),
     (dict(prompting='pre', num_contexts=0), "num_contexts=0 must be 1 or more for prompting='pre'"),
-    (dict(names=['nose', 'Nose']), r"\['nose'\] more than once"),
+    (dict(tau=None), 'tau=None must be a number above 0'),
+    (dict(score_index='last'), "score_index='last' must be the number of a map, or None"),
+    (dict(template='a {}'), "template='a {}' belongs to prompting='template', but prompting='post'"),
+    (dict(text_encoder=None), 'text_encoder=None must be a config dict'),
+    (dict(context_decoder=None), 'context_decoder=None must be a config dict'),
+    (dict(context_decoder=dict(num_layers=0)), 'num_layers=0 must be 1 or more'),
+    (dict(embedding=dict(type='DenseProjection', in_channels=8, embed_dim=64)), 'with embed_dim=32 as the text has it'),
+    (dict(embedding=dict(type='DenseProjection', in_channels=0)), 'in_channels=0 must be 1 or more'),
+    (dict(embedding=dict(type='DenseAttentionPool', in_channels=64, input_size=64)), 'input_size=64 must be two whole'),
+    (dict(embedding=dict(type='DenseAttentionPool', in_channels=64, stride=0)), 'stride=0 must be 1 or more'),
+    (dict(num_contexts=80), 'num_contexts=80 leaves no room for a name: context_length=20'),
+    (dict(names='nose'), "^names='nose' must be a list of names"),
+    (dict(names={'nose', 'tail'}), '^names=.* must be a list of names'),
+    (dict(names=['nose', '']), "^names has ''; every name must be"),
+    (dict(names=['nose', 'Nose']), r"^names has \['nose'\] more than once"),
     (dict(names=['a very long name of one class that goes on and on and on', 'nose']), 'the limit is 12'),
     (dict(embedding=dict(type='DenseAttentionPool', in_channels=30, num_heads=4)), 'num_heads=4 does not divide'),
 ])
@@ -199,6 +223,15 @@ def test_a_bad_argument_is_named_with_what_is_allowed(arguments, message):
 
 
 def test_a_following_neck_that_does_not_count_the_names_is_refused():
+    class FromTheCoarsest(torch.nn.Module):
+        in_channels = [15, 6]
+
+        def forward(self, maps):
+            return maps[::-1]
+
+    neck = make()
+    neck.next_neck = FromTheCoarsest()
+    assert forward(neck, make_feats())[0].shape[1] == 15
     neck = make(next_neck=dict(type='FPN', in_channels=[6, 10], out_channels=8, num_outs=2))
     with pytest.raises(ValueError, match=r'in_channels=\[6, 10\] of next_neck, but it gets maps of \[6, 15\] channels'):
         neck(make_feats())

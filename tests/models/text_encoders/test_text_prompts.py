@@ -153,7 +153,7 @@ def test_bad_names_are_refused(names, message):
     (ENCODER, dict(template='a photo'), r"template='a photo' must hold '{}' once"),
     (ENCODER, dict(template='{} and {}'), r"must hold '{}' once"),
     (ENCODER, dict(num_contexts=-1), r'num_contexts=-1 must be 0 or more'),
-    (ENCODER, dict(num_contexts=11), r'the limit is 2 \(context_length=13 less 11 learnable contexts\)'),
+    (ENCODER, dict(num_contexts=11), r'num_contexts=11 leaves no room for a name: context_length=13'),
     (ENCODER, dict(embed_dim=64), r'embed_dim=64 differs from the 32 of text_encoder'),
     (None, {}, r'the learned matrix needs embed_dim'),
 ])

@@ -52,7 +52,7 @@ def attempt(steps: Callable[[], None]) -> int:
 
 def draw_animals() -> None:
     """Draws the data that the toy configs read, unless they are there."""
-    call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 350)
+    call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 300)
 
 
 def train(package: str, config: Path, work_dir: Path) -> Path:

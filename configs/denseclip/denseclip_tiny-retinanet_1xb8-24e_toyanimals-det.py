@@ -1,7 +1,7 @@
 _base_ = ['../_base_/detection_plugin.py', 'mmdet::_base_/default_runtime.py']
 
 # A detector of named animals from scratch, for a CPU and some minutes; make its data with
-#   clamp-mmpose make-toy-data data/toyanimals --train 350
+#   clamp-mmpose make-toy-data data/toyanimals
 
 # the animals that are drawn, by their names in AP-10K
 class_names = [

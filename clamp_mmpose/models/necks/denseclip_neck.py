@@ -48,7 +48,7 @@ class DenseCLIPNeck(LanguageNeck):
         context_decoder: arguments of :class:`ContextDecoder`.
         gamma_init: starting weight of the context decoder's output (Table 8).
         embedding: config of :class:`DenseAttentionPool` (the paper's) or :class:`DenseProjection`, which embeds the
-            last map of a backbone that gives no embedding.
+            last map of a backbone that gives no embedding (CLIP's with ``with_embedding=False``, too).
         pyramid: arguments of :class:`ViTPyramid`, for detectors and other heads that want four strides of a ViT.
         score_index: the map that the score maps are appended to; they are resized to it where the sizes differ. None
             is the last one, with a pyramid that of the ViT's own stride.

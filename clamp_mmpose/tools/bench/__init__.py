@@ -22,7 +22,7 @@ HELP = 'measure time and memory of CLAMP and DenseCLIP beside SimpleBaseline; ha
 
 
 class Group(NamedTuple):
-    """Configs that are compared in the same rounds: each method's beside the baseline, all on one backbone."""
+    """Configs that are compared: each method's beside the baseline, all on one backbone."""
 
     backbone: str
     methods: dict[str, str]
@@ -93,22 +93,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _time(group: Group, args: argparse.Namespace) -> Iterator[TimingRow]:
-    """Rows of one group; all methods and tasks that a baseline's step answers share its rounds."""
-    for ours, baseline in (((INFERENCE, FUSED), INFERENCE), ((TRAINING, ), TRAINING)):
-        subjects = {(method, task): Subject(config, task, args.device)
-                    for method, config in group.methods.items() for task in ours}
-        cases = list(subjects)
-        subjects['baseline'] = Subject(group.baseline, baseline, args.device)
-        for setting in SETTINGS[args.device]:
-            for batch_size in args.batch_sizes:
-                seconds = interleave(
-                    {key: subject.step(batch_size, setting) for key, subject in subjects.items()},
-                    args.repeats,
-                    synchronize=torch.cuda.synchronize if args.device == 'cuda' else None)
-                for method, task in cases:
-                    yield TimingRow(method, task, group.backbone, batch_size, str(setting),
-                                    statistics.median(seconds[method, task]), statistics.median(seconds['baseline']),
-                                    compare(seconds[method, task], seconds['baseline']))
+    """Rows of one group, pair by pair: more models in the same rounds would crowd each other out of the caches."""
+    for method, config in group.methods.items():
+        for ours, baseline in (((INFERENCE, FUSED), INFERENCE), ((TRAINING, ), TRAINING)):
+            subjects = {task: Subject(config, task, args.device) for task in ours}
+            subjects['baseline'] = Subject(group.baseline, baseline, args.device)
+            for setting in SETTINGS[args.device]:
+                for batch_size in args.batch_sizes:
+                    seconds = interleave(
+                        {key: subject.step(batch_size, setting) for key, subject in subjects.items()},
+                        args.repeats,
+                        synchronize=torch.cuda.synchronize if args.device == 'cuda' else None)
+                    for task in ours:
+                        yield TimingRow(method, task, group.backbone, batch_size, str(setting),
+                                        statistics.median(seconds[task]), statistics.median(seconds['baseline']),
+                                        compare(seconds[task], seconds['baseline']))
 
 
 def _weigh(group: Group, args: argparse.Namespace) -> Iterator[MemoryRow]:

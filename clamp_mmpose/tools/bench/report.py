@@ -37,8 +37,8 @@ Written by `clamp-mmpose bench` (`make bench`), which replaces the section of th
 - *{INFERENCE}*: from a normalised batch to keypoints in image coordinates, flip test included, as MMPose's test loop
   does. The prompts are encoded once and kept. *{FUSED}*: the same after `neck.fuse_text()`.
 - *{TRAINING}*: losses, backward pass and optimizer step of the config.
-- The models take turns, in one order and then in the other. A ratio is the method's time over SimpleBaseline's in the
-  same round: the median of all rounds, with the least and the greatest. Times are medians. Warm-up is not counted.
+- A method and SimpleBaseline take turns, first one and then the other in front. A ratio is their times' in the same
+  round: the median of all rounds, with the least and the greatest. Times are medians. Warm-up is not counted.
 - *Released code* is the same ratio of CLAMP's released code, measured earlier on a CPU with 2 threads.
 - Memory: *model* is the bytes of parameters and buffers; *step* is the peak on top of the built model and its batch,
   in a process of its own: resident memory (VmHWM) on a CPU, what PyTorch allocated on a GPU. A training step's includes

@@ -62,7 +62,8 @@ def _compare(args: argparse.Namespace) -> None:
                 continue
             results = [_train(config, seed, args, data) for seed in args.seeds]
             scores, minutes = ([result[column] for result in results] for column in (0, 1))
-            baseline = baseline or scores
+            if (name, config) == variants[0]:
+                baseline = scores
             rows.append(_row(backbone, name, config, scores, baseline, minutes))
             _write(args, rows)  # an interrupted run keeps what it has
     print(f'written: {args.out}')
@@ -90,12 +91,14 @@ def _train(config: str, seed: int, args: argparse.Namespace, data: Path) -> tupl
     return [row['coco/AP'] for row in logged if 'coco/AP' in row][-1], (time.time() - started) / 60
 
 
-def _row(backbone: str, name: str, config: str, scores: list, baseline: list, minutes: list) -> list[str]:
+def _row(backbone: str, name: str, config: str, scores: list, baseline: list | None, minutes: list) -> list[str]:
     spread = f' ({min(scores):.3f} to {max(scores):.3f})' if len(scores) > 1 else ''
     # Seed by seed: the two saw the same pictures in the same order.
-    gain = statistics.mean(score - other for score, other in zip(scores, baseline))
-    return [backbone, name, f'{statistics.mean(scores):.3f}{spread}', '-' if scores is baseline else f'{gain:+.3f}',
-            f'{statistics.mean(minutes):.1f}', f'`{config}`']
+    gain = '-'
+    if baseline is not None and baseline is not scores:
+        gain = f'{statistics.mean(score - other for score, other in zip(scores, baseline)):+.3f}'
+    return [backbone, name, f'{statistics.mean(scores):.3f}{spread}', gain, f'{statistics.mean(minutes):.1f}',
+            f'`{config}`']
 
 
 def _write(args: argparse.Namespace, rows: list[list[str]]) -> None:

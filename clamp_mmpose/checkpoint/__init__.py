@@ -1,4 +1,4 @@
-"""Reading weights: MMEngine's checkpoints, safely, and CLIP's in the formats they are published in."""
+"""Reading weights: MMEngine's checkpoints, safely, CLIP's in the formats they are published in, and the authors'."""
 from .clip_pretrained import CLIPPretrained
 from .safe_loading import CheckpointError, UnsafeCheckpointError, register_safe_loading, safe_load
 

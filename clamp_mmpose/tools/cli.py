@@ -17,6 +17,7 @@ TOOLS_DIR = Path(__file__).resolve().parent
 
 COMMANDS = {
     'bench': 'bench',
+    'convert': 'convert',
     'demo': 'demo',
     'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',

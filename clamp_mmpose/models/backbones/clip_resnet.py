@@ -33,6 +33,9 @@ class CLIPResNet(CLIPBackbone):
         with_embedding: False leaves out the attention pool, and stages behind the last output.
         with_cp: trades time for memory by gradient checkpointing of the residual blocks.
         norm_eval: keeps batch norm's running statistics as they are.
+        crop_positions: takes the upper left corner of the attention pool's position table where the input is smaller
+            than ``input_size``, in place of resizing it. The released detectors of DenseCLIP do, so their checkpoints
+            need it.
     """
 
     _position_key = 'tower.attnpool.positional_embedding'
@@ -47,6 +50,7 @@ class CLIPResNet(CLIPBackbone):
                  with_embedding: bool = True,
                  with_cp: bool = False,
                  norm_eval: bool = False,
+                 crop_positions: bool = False,
                  quick_gelu: bool | None = None,
                  init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(
@@ -62,6 +66,7 @@ class CLIPResNet(CLIPBackbone):
             raise ValueError(f'out_indices={tuple(out_indices)} must be ascending and name stages 0 to 3')
         self.out_indices = indices
         self.norm_eval = norm_eval
+        self.crop_positions = crop_positions
         self.drop_path_rate = drop_path_rate
         tower = self.tower
         layers = [tower.layer1, tower.layer2, tower.layer3, tower.layer4]
@@ -87,7 +92,7 @@ class CLIPResNet(CLIPBackbone):
                 maps.append(x)
         if not self.with_embedding:
             return VisionLanguageFeatures(maps)
-        pooled, dense = attend(self.tower.attnpool, x, self.grid_size)
+        pooled, dense = attend(self.tower.attnpool, x, self.grid_size, crop=self.crop_positions)
         return VisionLanguageFeatures(maps, dense=dense, pooled=pooled)
 
     @staticmethod

@@ -56,6 +56,7 @@ class CLAMPHead(HeatmapHead):
         if feature_sampling not in _SAMPLERS:
             raise ValueError(f"feature_sampling='{feature_sampling}' must be one of {sorted(_SAMPLERS)}")
         self.num_keypoints = num_keypoints or out_channels
+        self.feature_sampling = feature_sampling
         self.sample_features = _SAMPLERS[feature_sampling]
         self.spatial_loss = None if spatial_loss is None else MODELS.build(spatial_loss)
         self.score_head = None

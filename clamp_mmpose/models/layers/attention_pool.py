@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .position_table import resize_position_table
+from .position_table import crop_position_table, resize_position_table
 
 
 def build_attention_pool(channels: int, num_heads: int, embed_dim: int, grid_size: tuple[int, int]) -> nn.Module:
@@ -16,15 +16,16 @@ def build_attention_pool(channels: int, num_heads: int, embed_dim: int, grid_siz
     return pool
 
 
-def attend(pool: nn.Module, x: Tensor, grid_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def attend(pool: nn.Module, x: Tensor, grid_size: tuple[int, int], *, crop: bool = False) -> tuple[Tensor, Tensor]:
     """``x`` (B, C, h, w) of any size -> the pooled embedding (B, D) and that of every position (B, D, h, w).
 
-    The position table belongs to ``grid_size`` and is resized to (h, w).
+    The position table belongs to ``grid_size`` and is resized to (h, w); with ``crop`` its upper left corner is taken.
     """
     h, w = x.shape[-2:]
     tokens = x.flatten(2).permute(2, 0, 1)  # (h * w, B, C)
     tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
-    positions = resize_position_table(pool.positional_embedding, (h, w), source_grid=grid_size)
+    fit = crop_position_table if crop else resize_position_table
+    positions = fit(pool.positional_embedding, (h, w), source_grid=grid_size)
     tokens = tokens + positions[:, None].to(tokens.dtype)
     tokens, _ = F.multi_head_attention_forward(
         tokens, tokens, tokens, tokens.shape[-1], pool.num_heads,

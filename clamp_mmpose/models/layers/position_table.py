@@ -35,6 +35,18 @@ def resize_position_table(table: Tensor,
     return torch.cat([first, grid.flatten(2)[0].t().to(table.dtype)])
 
 
+def crop_position_table(table: Tensor, target_grid: tuple[int, int], *, source_grid: tuple[int, int]) -> Tensor:
+    """The positions of the upper left corner of a table for ``source_grid``, (1 + h * w, C), and its first row.
+
+    Raises ValueError where the corner is larger than the table.
+    """
+    h, w = target_grid
+    if h > source_grid[0] or w > source_grid[1]:
+        raise ValueError(f'a map of {(h, w)} (h, w) is larger than the position table, which is for '
+                         f'{tuple(source_grid)} and is cropped; take a larger input_size')
+    return torch.cat([table[:1], table[1:].unflatten(0, source_grid)[:h, :w].flatten(0, 1)])
+
+
 def height_and_width(input_size: Sequence[int]) -> tuple[int, int]:
     """(W, H), as MMPose writes sizes, to (H, W), as tensors have them."""
     try:

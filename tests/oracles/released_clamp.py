@@ -248,7 +248,7 @@ class Released:
 
 def unit(x, dim):
     """Of length 1; a vector of zeros stays one."""
-    return x / torch.sqrt((x**2).sum(dim, keepdim=True)).clamp(min=1e-12)
+    return x / torch.sqrt((x**2).sum(dim, keepdim=True).clamp(min=1e-24))
 
 
 def resize_weights(before, after):

@@ -38,8 +38,9 @@ class Sizes:
 RN50 = Sizes('resnet', 64, (3, 4, 6, 3), 1024, 8, 512, 32)
 VIT_B = Sizes('vit', 768, (12, ), 512, 16, 512, 12)
 VIT_L = Sizes('vit', 1024, (24, ), 768, 16, 768, 16, patch=14)
-TINY_RN = Sizes('resnet', 8, (1, 2, 1, 1), 32, 2, 32, 4, text_blocks=2, context_width=256, deconv=16, upconv=8)
-TINY_VIT = Sizes('vit', 32, (3, ), 32, 4, 32, 2, text_blocks=2, context_width=256, deconv=16)
+TINY_RN = Sizes('resnet', 8, (1, 2, 1, 1), 32, 4, 32, 4, text_blocks=2, deconv=16, upconv=8)
+TINY_VIT = Sizes('vit', 32, (3, ), 32, 4, 32, 2, text_blocks=2, deconv=16)
+TINY_VIT_L = Sizes('vit', 32, (4, ), 32, 8, 64, 2, patch=14, text_blocks=2, deconv=16)  # the input is 3.5 heatmaps wide
 
 
 class Maker:

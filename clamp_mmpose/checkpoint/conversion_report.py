@@ -56,8 +56,10 @@ def _grouped(table: dict[str, str], every: bool) -> list[str]:
     for name, reason in table.items():
         part = name if every else re.match(r'(head\.\w+|neck\.\w+|[^.]+)', name)[1]
         groups.setdefault((part, reason), []).append(name)
-    return [f'{names[0]}: {reason}' if len(names) == 1 else f'{part}.* ({len(names)}): {reason}'
-            for (part, reason), names in groups.items()]
+    rows = []
+    for (part, reason), names in groups.items():
+        rows += [f'{name}: {reason}' for name in names] if len(names) < 4 else [f'{part}.* ({len(names)}): {reason}']
+    return rows
 
 
 def _common_end(name: str, target: str) -> str:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
@@ -42,7 +43,8 @@ def convert_released(file: ReleasedFile, model: nn.Module, *, ignore: tuple[str,
     differences = compare_options(file, model)
     problems = [*_wrong_towers(file, model), *_wrong_names(file, model, renamed)]
     # A wrong architecture explains every shape that differs.
-    problems = problems or _wrong_tensors(file, own, new_names, missing)
+    unknown = [name for name in file.tensors if name not in dropped and renamed.get(name) not in own]
+    problems = problems or _wrong_tensors(file, own, new_names, missing, unknown)
     problems += [str(difference) for difference in differences if difference.fatal]
     if problems:
         raise CheckpointError(f'{file.path} ({file}) does not fit the config: ' + '; '.join(problems))
@@ -161,11 +163,8 @@ def _doubtful_names(file: ReleasedFile, model: nn.Module) -> list[str]:
 
 
 def _wrong_tensors(file: ReleasedFile, own: dict[str, Tensor], new_names: dict[str, str],
-                   missing: dict[str, str]) -> list[str]:
+                   missing: dict[str, str], unknown: list[str]) -> list[str]:
     problems = []
-    known = {name for name in file.tensors if longest_match(name, RENAMED[file.method])
-             or longest_match(name, DROPPED[file.method])}
-    unknown = sorted(set(file.tensors) - known) + [name for target, name in new_names.items() if target not in own]
     if unknown:
         problems.append(f'it has {_some(unknown)} that the config has no place for')
     lacking = [name for name, reason in missing.items() if not reason]
@@ -175,10 +174,14 @@ def _wrong_tensors(file: ReleasedFile, own: dict[str, Tensor], new_names: dict[s
         if target not in own:
             continue
         tensor, there, here = file.tensors[name], tuple(file.tensors[name].shape), tuple(own[target].shape)
-        if target == TEXT_TABLE and there[1:] == here[1:] and there[0] < here[0]:
+        table = target in (*IMAGE_TABLES, TEXT_TABLE) and len(there) == 2 and there[1] == here[1]
+        if table and target == TEXT_TABLE and there[0] < here[0]:
             problems.append(f'context_length={here[0]} of text_encoder, but it has text positions for {there[0]} '
                             f'tokens; use context_length={there[0]}')
-        elif there != here and not (target in (*IMAGE_TABLES, TEXT_TABLE) and there[1:] == here[1:]):
+        elif table and target != TEXT_TABLE and there != here and math.isqrt(max(there[0] - 1, 0))**2 != there[0] - 1:
+            problems.append(f'{name} has {there[0]} rows, which no square grid has; take a config with the input_size '
+                            'that it was trained at')
+        elif there != here and not table:
             problems.append(f'{name} is {there}, {target} of the config {here}')
         elif tensor.is_floating_point() != own[target].is_floating_point():
             problems.append(f'{name} is {tensor.dtype}, {target} of the config {own[target].dtype}')

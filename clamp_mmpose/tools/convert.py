@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes OUT and prints what became of every tensor. Returns 0, or 2 after saying what is wrong."""
     try:
         report = _convert(args)
-    except (ValueError, KeyError, TypeError, OSError, RuntimeError, AssertionError, ImportError) as error:
+    except (ValueError, LookupError, TypeError, OSError, RuntimeError, AssertionError, ImportError) as error:
         message = ' '.join(str(error).split()) or type(error).__name__
         print(f'convert: error: {message}', file=sys.stderr)
         return 2
@@ -94,7 +94,8 @@ def _dataset_meta(config: Config) -> dict | None:
     dataset = config.get('train_dataloader', {}).get('dataset', {})
     while 'dataset' in dataset:
         dataset = dataset['dataset']
-    cls = DATASETS.get(dataset.get('type', ''))
+    with DATASETS.switch_scope_and_registry(None) as registry:  # of MMPose or MMDetection
+        cls = registry.get(dataset.get('type', ''))
     if cls is None:
         return None
     metainfo = {**getattr(cls, 'METAINFO', {}), **(dataset.get('metainfo') or {})}

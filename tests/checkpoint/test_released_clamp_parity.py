@@ -1,4 +1,4 @@
-"""A converted CLAMP computes what the released one does: heatmaps and the three losses, beside an independent oracle."""
+"""A converted CLAMP computes what the released one does: heatmaps, losses, gradients, beside an independent oracle."""
 import numpy as np
 import pytest
 import torch
@@ -7,7 +7,14 @@ from open_clip import get_tokenizer
 from oracles.released_clamp import AP10K_NAMES, FLIPS, Released, decode
 from oracles.released_configs import hard_keypoints, make_batch, released_config
 from oracles.released_files import (
-    RN50, TINY_RN, TINY_VIT, TINY_VIT_L, VIT_B, VIT_L, make_released_clamp, save_released,
+    RN50,
+    TINY_RN,
+    TINY_VIT,
+    TINY_VIT_L,
+    VIT_B,
+    VIT_L,
+    make_released_clamp,
+    save_released,
 )
 
 from clamp_mmpose.checkpoint.released_conversion import convert_released

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 FLIPS = [(0, 1), (5, 8), (6, 9), (7, 10), (11, 14), (12, 15), (13, 16)]  # AP-10K
 # With [SOT] and [EOT], padded with 0 to 5, in the order of the keypoints.
-AP10K_NAMES = ['left eye', 'right eye', 'nose', 'neck', 'tail root', 'left shoulder', 'left elbow', 'left front paw',
-               'right shoulder', 'right elbow', 'right front paw', 'left hip', 'left knee', 'left back paw', 'right hip',
-               'right knee', 'right back paw']
+AP10K_NAMES = [
+    'left eye', 'right eye', 'nose', 'neck', 'tail root', 'left shoulder', 'left elbow', 'left front paw',
+    'right shoulder', 'right elbow', 'right front paw', 'left hip', 'left knee', 'left back paw', 'right hip',
+    'right knee', 'right back paw'
+]
 
 
 class Released:
@@ -55,8 +57,7 @@ class Released:
     @staticmethod
     def attention(q, k, v, heads, mask=None):
         """q (B, N, C), k and v (B, M, C)."""
-        B, N, C = q.shape
-        width = C // heads
+        width = q.shape[-1] // heads
         out = []
         for head in range(heads):
             part = slice(head * width, (head + 1) * width)
@@ -232,10 +233,10 @@ class Released:
             loss_feature=feature_weight * self.feature_loss(out, keypoints, visible, size))
 
     def feature_loss(self, out, keypoints, visible, size):
-        B, D, h, w = out['dense'].shape
+        h, w = out['dense'].shape[-2:]
         coarse, weight = targets(keypoints, visible, size, (w, h), sigma=0.5)
         scale = self['logit_scale'].exp()
-        K = coarse.shape[1]
+        B, K = weight.shape
         features = torch.einsum('bkhw,bdhw->bkd', (coarse == 1).to(out['dense']), out['dense'])
         total = 0
         for b in range(B):

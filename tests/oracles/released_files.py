@@ -97,7 +97,8 @@ def make_towers(sizes, *, seed=0, positions=13):
             planes = width * 2**(layer - 1)
             for block in range(blocks):
                 name = f'backbone.layer{layer}.{block}'
-                for index, (a, b, size) in enumerate(((planes, inner, 1), (planes, planes, 3), (4 * planes, planes, 1)), 1):
+                convolutions = (planes, inner, 1), (planes, planes, 3), (4 * planes, planes, 1)
+                for index, (a, b, size) in enumerate(convolutions, 1):
                     make.conv(f'{name}.conv{index}', a, b, size)
                     make.batch_norm(f'{name}.bn{index}', a)
                 if block == 0:
@@ -185,3 +186,57 @@ def save_released(tensors, path, *, names=None, **meta):
                 hook_msgs=dict(best_score=0.74, best_ckpt='best_AP_epoch_210.pth'), **meta)
     torch.save(dict(meta=meta, state_dict=tensors, optimizer=optimizer), path)
     return path
+
+
+def make_released_denseclip(sizes, task, *, classes, seed=0, start_level=0, fpn=256):
+    """All tensors of a released DenseCLIP: 'segmentation', 'retinanet' or 'mask-rcnn', on one of the towers."""
+    make = make_towers(sizes, seed=seed)
+    if sizes.kind == 'vit':
+        _make_pyramid(make, sizes.width)
+        inputs = [sizes.width, sizes.width, sizes.width + classes, sizes.width]
+    else:
+        inputs = [4 * sizes.width, 8 * sizes.width, 16 * sizes.width, 32 * sizes.width + classes]
+    for index, channels in enumerate(inputs[start_level:]):
+        make.conv(f'neck.lateral_convs.{index}.conv', fpn, channels, 1, bias=True)
+        make.conv(f'neck.fpn_convs.{index}.conv', fpn, fpn, 3, bias=True)
+    if task == 'segmentation':
+        for level, count in enumerate((1, 1, 2, 3)):
+            for index in range(count):
+                # Every second place is that of an upsampling.
+                name = f'decode_head.scale_heads.{level}.{2 * index}'
+                make.conv(f'{name}.conv', fpn, fpn, 3)
+                make.batch_norm(f'{name}.bn', fpn)
+        make.conv('decode_head.conv_seg', classes, fpn, 1, bias=True)
+    elif task == 'retinanet':
+        count = len(inputs[start_level:])
+        make.conv(f'neck.fpn_convs.{count}.conv', fpn, inputs[-1], 3, bias=True)
+        make.conv(f'neck.fpn_convs.{count + 1}.conv', fpn, fpn, 3, bias=True)
+        for branch in ('cls', 'reg'):
+            for index in range(4):
+                make.conv(f'bbox_head.{branch}_convs.{index}.conv', fpn, fpn, 3, bias=True)
+        make.conv('bbox_head.retina_cls', 9 * classes, fpn, 3, bias=True)
+        make.conv('bbox_head.retina_reg', 9 * 4, fpn, 3, bias=True)
+    else:
+        make.conv('rpn_head.rpn_conv', fpn, fpn, 3, bias=True)
+        make.conv('rpn_head.rpn_cls', 3, fpn, 1, bias=True)
+        make.conv('rpn_head.rpn_reg', 3 * 4, fpn, 1, bias=True)
+        make.linear('roi_head.bbox_head.fc_cls', classes + 1, 1024)
+        make.linear('roi_head.bbox_head.fc_reg', 4 * classes, 1024)
+        make.linear('roi_head.bbox_head.shared_fcs.0', 1024, 49 * fpn)
+        make.linear('roi_head.bbox_head.shared_fcs.1', 1024, 1024)
+        for index in range(4):
+            make.conv(f'roi_head.mask_head.convs.{index}.conv', fpn, fpn, 3, bias=True)
+        make.normal('roi_head.mask_head.upsample.weight', fpn, fpn, 2, 2, std=fpn**-0.5)
+        make.normal('roi_head.mask_head.upsample.bias', fpn, std=0.1)
+        make.conv('roi_head.mask_head.conv_logits', classes, fpn, 1, bias=True)
+    return make.tensors
+
+
+def _make_pyramid(make, width):
+    for level in (1, 2, 4):
+        make.norm(f'backbone.fpn{level}.0', width)
+    make.norm('backbone.fpn3', width)
+    for name in ('fpn1.1', 'fpn1.4', 'fpn2.1'):
+        make.normal(f'backbone.{name}.weight', width, width, 2, 2, std=width**-0.5)
+        make.normal(f'backbone.{name}.bias', width, std=0.1)
+    make.batch_norm('backbone.fpn1.2', width)

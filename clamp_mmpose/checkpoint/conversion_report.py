@@ -27,8 +27,9 @@ class ConversionReport:
         """The report as text; ``every`` names each tensor, else those of one part that share a fate are one line."""
         total = len(self.renamed) + len(self.dropped)
         lines = [f'{self.source}: {self.description}, {total} tensors', *(f'  {note}' for note in self.notes)]
-        lines += _section('used', self._used(every))
-        lines += _section('resized', [f'{name}: {before} -> {after}' for name, (before, after) in self.resized.items()])
+        lines += _section('used', self._used(every), len(self.renamed))
+        resized = [f'{name}: {before} -> {after}' for name, (before, after) in self.resized.items()]
+        lines += _section('resized', resized, len(resized))
         for title, table in (('dropped', self.dropped), ('missing', self.missing), ('added', self.added)):
             lines += _section(title, _grouped(table, every), len(table))
         return lines
@@ -45,10 +46,10 @@ class ConversionReport:
         return [f'{name} -> {target} ({count})' for (name, target), count in groups.items()]
 
 
-def _section(title: str, rows: list[str], count: int | None = None) -> list[str]:
+def _section(title: str, rows: list[str], count: int) -> list[str]:
     if not rows:
         return [f'{title}: none']
-    return [f'{title}:' if count is None else f'{title}: {count}', *(f'  {row}' for row in rows)]
+    return [f'{title}: {count}', *(f'  {row}' for row in rows)]
 
 
 def _grouped(table: dict[str, str], every: bool) -> list[str]:

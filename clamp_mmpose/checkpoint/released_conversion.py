@@ -45,7 +45,9 @@ def convert_released(file: ReleasedFile, model: nn.Module, *, ignore: tuple[str,
     # A wrong architecture explains every shape that differs.
     unknown = [name for name in file.tensors if name not in dropped and renamed.get(name) not in own]
     problems = problems or _wrong_tensors(file, own, new_names, missing, unknown)
-    problems += [str(difference) for difference in differences if difference.fatal]
+    fatal = [str(difference) for difference in differences if difference.fatal]
+    if fatal:
+        problems += [*fatal, "configs with '-released' in their names have the released options"]
     if problems:
         raise CheckpointError(f'{file.path} ({file}) does not fit the config: ' + '; '.join(problems))
 

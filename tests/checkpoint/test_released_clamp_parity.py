@@ -43,6 +43,7 @@ def convert(sizes, folder, **changes):
     model = MODELS.build(cfg.model)
     converted = convert_released(file, MODELS.build(cfg.model))
     model.load_state_dict(converted.state_dict, strict=True)
+    assert not converted.report.warnings and not converted.report.missing and len(converted.report.dropped) == 3
     return tensors, cfg, model
 
 
@@ -159,3 +160,18 @@ def test_a_keypoint_in_another_cell_would_show(tmp_path):
     with torch.no_grad():
         expected, found = both_losses(tensors, cfg, model, TINY_VIT)
     assert (found['loss_feature'] / expected['loss_feature'] - 1).abs() > 1e-3
+
+
+@pytest.mark.parametrize('option', [
+    dict(backbone=dict(double_class_embedding=False)), dict(neck=dict(text_encoder=dict(heads=4))),
+    dict(neck=dict(prompt_encoder=dict(num_heads=4))), dict(neck=dict(context_decoder=dict(num_heads=8))),
+    dict(backbone=dict(arch=dict(quick_gelu=False))), dict(neck=dict(text_encoder=dict(arch=dict(quick_gelu=False)))),
+])
+def test_options_that_no_shape_tells_would_change_the_heatmaps(tmp_path, option):
+    """Why the conversion refuses them."""
+    _, cfg, model = convert(TINY_VIT, tmp_path)
+    data, *_ = make_data(cfg, TINY_VIT, batch=2)
+    cfg.merge_from_dict(dict(model=option))
+    other = MODELS.build(cfg.model)
+    other.load_state_dict(model.state_dict(), strict=True)
+    assert (predict(other, data)[0] - predict(model, data)[0]).abs().max() > 3e-4

@@ -6,6 +6,7 @@ is added twice: a model with other options loads the same tensors and gives othe
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,8 +104,9 @@ def _of_testing(model: nn.Module) -> Iterator[tuple]:
     decoder = getattr(model.head, 'decoder', None)
     yield 'head.decoder.type', type(decoder).__name__, 'MSRAHeatmap', False, effect
     yield 'head.decoder.unbiased', getattr(decoder, 'unbiased', False), False, False, effect
-    for name, wanted in (('flip_test', True), ('flip_mode', 'heatmap'), ('shift_heatmap', True)):
-        yield f'test_cfg.{name}', (model.test_cfg or {}).get(name), wanted, False, effect
+    for name, default, wanted in (('flip_test', False, True), ('flip_mode', 'heatmap', 'heatmap'),
+                                  ('shift_heatmap', False, True)):
+        yield f'test_cfg.{name}', (model.test_cfg or {}).get(name, default), wanted, False, effect
 
 
 def _of_denseclip(file: ReleasedFile, model: nn.Module) -> Iterator[tuple]:
@@ -116,6 +118,12 @@ def _of_denseclip(file: ReleasedFile, model: nn.Module) -> Iterator[tuple]:
     if file.task == 'detection':
         cropped = getattr(model.backbone, 'crop_positions', None)
         yield 'backbone.crop_positions', cropped, True, True, 'the image embedding would be another'
+        table = file.tensors.get('backbone.attnpool.positional_embedding')
+        if cropped and table is not None and table.ndim == 2:
+            # Cropped positions must not be resized when they are loaded.
+            size = (32 * math.isqrt(max(len(table) - 1, 0)), ) * 2
+            found = tuple(32 * cells for cells in reversed(model.backbone.grid_size))
+            yield 'backbone.input_size', found, size, True, 'its positions are cropped, not resized'
 
 
 def _weighted_mse(loss: nn.Module | None) -> tuple:

@@ -124,6 +124,19 @@ def test_a_file_is_neither_overwritten_nor_left_half_written(convert, made, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ['out.pth']
 
 
+def test_a_file_that_cannot_be_read_back_is_not_left_behind(convert, tmp_path, monkeypatch):
+    out = tmp_path / 'out.pth'
+    out.write_text('precious')
+    monkeypatch.setattr(torch, 'save', lambda checkpoint, path: path.write_bytes(b'half of a file'))
+    status, printed, err = convert('--force')
+    assert status == 2 and err.startswith('convert: error: ') and printed == ''
+    monkeypatch.setattr(torch, 'save', lambda checkpoint, path: torch.serialization.save(
+        dict(state_dict=dict(list(checkpoint['state_dict'].items())[1:])), path))
+    status, _, err = convert('--force')
+    assert status == 2 and 'is not written: the model would not find' in err
+    assert out.read_text() == 'precious' and [path.name for path in tmp_path.iterdir()] == ['out.pth']
+
+
 def test_out_must_not_be_in(convert, made, tmp_path):
     path = made['vit'][0]
     before = path.read_bytes()

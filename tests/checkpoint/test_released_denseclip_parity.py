@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from open_clip import get_tokenizer
-from oracles.released_configs import CONFIGS, image_arch, text_arch
+from oracles.released_configs import image_arch, load, text_arch
 from oracles.released_denseclip import ReleasedDenseCLIP
 from oracles.released_files import RN50, TINY_RN, TINY_VIT, VIT_B, make_released_denseclip, save_released
 
@@ -25,7 +25,7 @@ ADE = ('wall', 'building', 'sky', 'floor', 'tree')
 def pose_config(sizes, *, names=None, **neck):
     """The shipped DenseCLIP for pose, with the towers of ``sizes``."""
     kind = 'rn50' if sizes.kind == 'resnet' else 'vit-b16'
-    cfg = Config.fromfile(CONFIGS / f'denseclip/denseclip_{kind}_4xb32-210e_ap10k-256x256.py')
+    cfg = load(f'denseclip/denseclip_{kind}_4xb32-210e_ap10k-256x256.py')
     model = cfg.model
     side = sizes.grid * (32 if sizes.kind == 'resnet' else sizes.patch)
     model.backbone.update(arch=image_arch(sizes), input_size=(side, side))
@@ -39,9 +39,8 @@ def pose_config(sizes, *, names=None, **neck):
     return cfg
 
 
-def detector_config(detector, sizes, released=True):
-    cfg = Config.fromfile(
-        CONFIGS / f'denseclip/denseclip_rn50-{detector}{"-released" if released else ""}_8xb2-12e_coco-det.py')
+def detector_config(detector, sizes):
+    cfg = load(f'denseclip/denseclip_rn50-{detector}-released_8xb2-12e_coco-det.py')
     side = sizes.grid * 32
     cfg.model.backbone.update(arch=image_arch(sizes), input_size=(side, side))
     cfg.model.neck.text_encoder.arch = text_arch(sizes)
@@ -231,7 +230,7 @@ def test_a_vit_of_denseclip_adds_the_class_embedding_twice_too(tmp_path):
 
 
 def test_methods_do_not_mix(tmp_path):
-    clamp = Config.fromfile(CONFIGS / 'clamp/clamp_rn50-released_4xb32-210e_ap10k-256x256.py')
+    clamp = load('clamp/clamp_rn50-released_4xb32-210e_ap10k-256x256.py')
     clamp.model.backbone.arch, clamp.model.neck.text_encoder.arch = image_arch(RN), text_arch(RN)
     tensors = make_released_denseclip(RN, 'segmentation', classes=5, fpn=WIDTH)
     with pytest.raises(CheckpointError, match=r"its config has neck=dict\(type='DenseCLIPNeck'\), not PromptLearner"):

@@ -1,4 +1,6 @@
 """The shipped configs for the authors' checkpoints, at the size of a random one, and batches for them."""
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,16 @@ CLAMP = {
 }
 
 
+@cache
+def _read(name):
+    return Config.fromfile(CONFIGS / name)
+
+
+def load(name):
+    """A shipped config, to be changed."""
+    return deepcopy(_read(name))
+
+
 def image_arch(sizes):
     arch = dict(embed_dim=sizes.embed_dim, quick_gelu=True, width=sizes.width)
     if sizes.kind == 'resnet':
@@ -31,7 +43,7 @@ def text_arch(sizes, heads=8):
 
 def released_config(sizes, name=None):
     """The shipped config of a CLAMP; for a tiny one with narrow towers, and one heatmap cell for four pixels or 3.5."""
-    cfg = Config.fromfile(CONFIGS / (name or CLAMP[sizes]))
+    cfg = load(name or CLAMP[sizes])
     if sizes in (RN50, VIT_B, VIT_L):
         return cfg
     side, cells = sizes.grid * (32 if sizes.kind == 'resnet' else sizes.patch), sizes.grid * 2**sizes.upsamplings

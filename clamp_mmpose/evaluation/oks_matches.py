@@ -34,7 +34,7 @@ class OksMatches:
     def resample(self, weights: np.ndarray, position: dict) -> np.ndarray:
         """AP and AR, (B, 2), of B data sets in which image i appears ``weights[b, position[i]]`` times.
 
-        NaN where no instance is left. Equals COCOeval on the repeated images.
+        NaN where no instance is left. Equals COCOeval on the repeated images, but for the order of equal scores.
         """
         counted = weights[:, [position[image] for image in self.instance_image]].sum(1, dtype=np.int64)
         columns = [position[image] for image in self.image]

@@ -31,7 +31,8 @@ class SpeciesCocoMetric(CocoMetric):
     - PCK is the share of labelled keypoints that are nearer than ``pck_thr`` times the longer side of the annotated
       box, as MMPose's ``PCKAccuracy`` has it: the mean over keypoints. Each instance has the prediction of its species
       whose box overlaps its own, one each, after NMS; in an instance without one all keypoints are missed.
-    - Intervals are percentiles; there is none for what is in a single image, and a species that is not in a resample
+    - Intervals are percentiles over data sets drawn from the images, moved such that their mean is the score: AP of
+      repeated images is too high. There is none for what is in a single image, and a species that is not in a resample
       does not count there.
 
     Args:

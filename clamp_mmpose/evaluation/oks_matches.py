@@ -136,7 +136,7 @@ def _precision_recall(weights: np.ndarray, hit: np.ndarray, wrong: np.ndarray, c
     # How many of the 101 recalls are reached here and were not before; recall 0 is reached by the first.
     levels = np.linspace(0, 1, 101)
     reached = np.searchsorted(levels, recall, side='right')
-    reached[:, 1:] -= reached[:, :-1].copy()
+    reached[:, 1:] -= reached[:, :-1]
     return np.stack([(precision * reached).sum(1) / len(levels), recall[:, -1]], axis=1)
 
 

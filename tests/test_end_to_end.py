@@ -1,5 +1,7 @@
 """The real tools on generated animals, as a user runs them: train, test, resume, and the inferencer."""
+import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -43,6 +45,26 @@ def test_train_then_test_reports_ap(trained):
         trained / 'test', '--out', trained / 'test' / 'metrics.json')
     metrics = json.loads((trained / 'test' / 'metrics.json').read_text())
     assert 0 <= metrics['coco/AP'] <= 1 and 'coco/AR' in metrics
+
+
+def test_any_config_is_tested_by_species_with_one_option(trained):
+    folder = trained / 'by species'
+    output = mim('test', 'mmpose', trained / 'config.py', '--checkpoint', trained / 'straight' / 'epoch_2.pth',
+                 '--work-dir', folder, '--out', folder / 'metrics.json', '--cfg-options',
+                 'test_evaluator.type=SpeciesCocoMetric', "test_evaluator.returned=['family']")
+    metrics = json.loads((folder / 'metrics.json').read_text())
+    # The table is in the log and beside it.
+    assert re.search(r'^species +arctic fox +\d+ +\d+ ', output, re.MULTILINE)
+    path, = folder.glob('*/ap10k_species.csv')
+    assert str(path) in output
+    with path.open(newline='') as file:
+        rows = {(row['group'], row['name']): row['AP'] for row in csv.DictReader(file)}
+    assert {group for group, _ in rows} == {'all', 'family', 'species', 'keypoint'}
+    assert float(rows['all', '']) == metrics['coco/AP']
+    families = {name: float(value) for (group, name), value in rows.items() if group == 'family' and value}
+    assert families
+    assert {key: value for key, value in metrics.items() if key.startswith('coco/family/') and key.endswith('/AP')} == {
+        f'coco/family/{name}/AP': value for name, value in families.items()}
 
 
 def test_an_interrupted_training_resumes_to_the_same_losses(trained):

@@ -33,7 +33,8 @@ def draw_comparison(predictions: dict[str, Sequence[PoseView]],
     for crop, row in zip(crops, axes):
         row[0].imshow(draw_pose(crop, crop.keypoints, crop.visible > 0, dataset_meta, kpt_thr))
         row[0].set_xlabel(crop.name, fontsize=8)
-    axes[0][0].set_title('ground truth' if any(crop.annotated for crop in crops) else 'image', fontsize=11)
+    annotated = any(crop.annotated for crop in crops)
+    axes[0][0].set_title('ground truth' if annotated else 'image', fontsize=11)
     for (title, views), column in zip(predictions.items(), axes.T[1:]):
         for view, crop, area, ax in zip(views, crops, areas, column):
             points = crop.to_crop(view.sample.pred_instances.keypoints[0, :, :2])
@@ -42,6 +43,8 @@ def draw_comparison(predictions: dict[str, Sequence[PoseView]],
         column[0].set_title(title, fontsize=11)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
+    note = '; OKS: all labelled keypoints' if annotated else ''
+    figure.supxlabel(f'drawn: predictions with a score above {kpt_thr:g}{note}', fontsize=8)
     return figure
 
 

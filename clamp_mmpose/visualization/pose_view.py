@@ -97,8 +97,9 @@ def view_sample(sample: PoseDataSample, *, height: int = 384, **maps: np.ndarray
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     image = cv2.warpAffine(image, to_crop, (width, height), flags=cv2.INTER_CUBIC)
     truth, predicted = sample.gt_instances, sample.pred_instances
-    keypoints = truth.get('keypoints', np.zeros_like(predicted.keypoints))
-    visible = truth.get('keypoints_visible', np.zeros(keypoints.shape[:2]))
+    keypoints, visible = np.zeros_like(predicted.keypoints), np.zeros(predicted.keypoints.shape[:2])
+    if 'keypoints' in truth:
+        keypoints, visible = truth.keypoints, truth.keypoints_visible
     return PoseView(
         name=str(sample.img_path).replace('\\', '/').rsplit('/', 1)[-1],
         image=image,

@@ -62,7 +62,7 @@ def find_pictures(paths: Sequence[str]) -> list[Path]:
 def find_boxes(file: str, pictures: Sequence[Path]) -> list[tuple[Path, Sequence[float]]]:
     """The boxes that a COCO annotation file has for each of the pictures, which it knows by their names.
 
-    Pictures without a box are left out, with a note. Raises ValueError if none has one.
+    Pictures without a box are left out, with a note. Raises ValueError if there is no other.
     """
     content = mmengine.load(file)
     if not isinstance(content, dict) or not {'images', 'annotations'} <= content.keys():
@@ -77,15 +77,14 @@ def find_boxes(file: str, pictures: Sequence[Path]) -> list[tuple[Path, Sequence
     images: dict[str, list] = {}
     for image in content['images']:
         images.setdefault(Path(image['file_name']).name, []).append(image)
-    found = []
-    for path in pictures:
-        here = [(path, box) for box in boxes.get(_match(path, images.get(path.name, []), file), [])]
-        if not here:
-            print(f'visualize: {path} has no box in {file} and is left out', file=sys.stderr)
-        found += here
-    if not found:
+    found = {path: boxes.get(_match(path, images.get(path.name, []), file), []) for path in pictures}
+    without = [path for path in pictures if not found[path]]
+    if len(without) == len(pictures):
         raise ValueError(f'--boxes {file} has no box for any of the {len(pictures)} images')
-    return found
+    if without:
+        print(f'visualize: {len(without)} of {len(pictures)} images have no box in {file} and are left out, such as '
+              f'{without[0]}', file=sys.stderr)
+    return [(path, box) for path in pictures for box in found[path]]
 
 
 def _match(path: Path, images: Sequence[dict], file: str) -> int | None:

@@ -143,12 +143,11 @@ def _build_dataset(config: Config, args: argparse.Namespace) -> BaseDataset:
         from .pictures import Pictures, find_boxes, find_pictures
         pictures = find_pictures(args.images)
         boxes = find_boxes(args.boxes, pictures) if args.boxes else [(path, None) for path in pictures]
-        dataset = Pictures(boxes, settings.pipeline, dataset_meta_from_config(config, 'val'))
-    else:
-        settings.pop('bbox_file', None)  # of a detector, without labelled keypoints
-        if args.ann:
-            settings.ann_file = str(Path(args.ann).resolve())
-        dataset = DATASETS.build(settings)
+        return Pictures(boxes, settings.pipeline, dataset_meta_from_config(config, 'val'))
+    settings.pop('bbox_file', None)  # of a detector, without labelled keypoints
+    if args.ann:
+        settings.ann_file = str(Path(args.ann).resolve())
+    dataset = DATASETS.build(settings)
     for transform in dataset.pipeline.transforms:
         if isinstance(transform, PackPoseInputs):
             transform.pack_transformed = True  # for figures that look at the features of keypoints

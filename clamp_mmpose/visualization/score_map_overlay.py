@@ -60,7 +60,7 @@ def score_limits(views: Sequence[PoseView], *, raw: bool = False) -> tuple[float
     least 0.1 above the lower: stretched further, noise would look like an answer.
     """
     values = [_choose_maps(view, raw)[0] for view in views]
-    upsampled = not raw and all(view.upsampled is not None for view in views)
+    upsampled = not raw and views[0].upsampled is not None
     low = 0.0 if upsampled else float(np.median(np.concatenate([maps.ravel() for maps in values])))
     return low, max(float(max(maps.max() for maps in values)), low + 0.1)
 
@@ -70,7 +70,7 @@ def lighten(image: np.ndarray, values: np.ndarray, low: float, high: float) -> n
     height, width = image.shape[:2]
     light = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
     light = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
-    return _PICTURE * image / 255 + (1 - _PICTURE) * light[..., None]
+    return (_PICTURE * image / 255 + (1 - _PICTURE) * light[..., None]).clip(0, 1)
 
 
 def _choose_maps(view: PoseView, raw: bool) -> tuple[np.ndarray, str]:

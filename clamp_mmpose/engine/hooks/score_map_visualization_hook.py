@@ -29,8 +29,8 @@ class ScoreMapVisualizationHook(Hook):
             distributed runs, over the part of the first process.
         keypoints: names of the keypoints to draw, as in the neck's ``keypoint_names``; all if None.
         raw: draws the neck's cosines, in place of the map that the head's spatial loss sees.
-        limits: the scores that are dark and bright. None is (0, 1) for the map of the spatial loss, whose target has
-            its peak at 1, and from the median to the peak of each instance for cosines.
+        limits: the scores that are dark and bright, to compare epochs by brightness; None takes them from each
+            picture, whose bar and figures tell them.
         height: of a crop in pixels.
     """
 
@@ -90,7 +90,6 @@ class ScoreMapVisualizationHook(Hook):
         score_map, upsampled = self._score_maps(model, model.data_preprocessor(batch, False)['inputs'])
         if names is None or score_map is None:
             raise ValueError('the model makes no score map; one with PromptLearnerNeck or DenseCLIPNeck does')
-        limits = (0.0, 1.0) if self.limits is None and upsampled is not None else self.limits
         draw = VISUALIZERS.get('mmpose.ScoreMapVisualizer').draw_score_maps
         step = runner.epoch if self._by_epoch(runner) else runner.iter
         for index, (row, number) in enumerate(rows.items()):
@@ -100,7 +99,7 @@ class ScoreMapVisualizationHook(Hook):
                 score_map=score_map[index],
                 upsampled=None if upsampled is None else upsampled[index],
                 keypoints=self.keypoints,
-                limits=limits,
+                limits=self.limits,
                 height=self.height)
             runner.visualizer.add_image(f'score_maps_{number}', picture, step)
 

@@ -46,6 +46,8 @@ class Subject:
             raise ValueError('--boxes is for --images; the instances of the validation set have boxes')
         if args.ann and args.images:
             raise ValueError('--ann and --images exclude each other; --boxes gives the boxes of --images')
+        if args.num is not None and args.num < 1:
+            raise ValueError(f'--num {args.num} must be 1 or more')
         config = read_config(args.config, args.cfg_options)
         initial_model = copy.deepcopy(config.model)
         model = load_model(config, args.checkpoint, args.device)

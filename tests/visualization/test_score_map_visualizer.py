@@ -38,6 +38,7 @@ def test_chosen_keypoints_make_a_smaller_picture(prediction):
 
 def test_it_stands_in_a_config_in_place_of_mmposes(prediction, tmp_path):
     visualizer = VISUALIZERS.build(
-        dict(type='ScoreMapVisualizer', name=tmp_path.name, vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path)))
+        dict(type='ScoreMapVisualizer', name=tmp_path.name, save_dir=str(tmp_path),
+             vis_backends=[dict(type='LocalVisBackend')]))
     visualizer.add_score_maps('maps', prediction, NAMES, score_map=np.zeros((17, 4, 4)), keypoints=['point 1'], step=7)
     assert [path.name for path in tmp_path.rglob('*.png')] == ['maps_7.png']

@@ -1,0 +1,3 @@
+from .species_coco_metric import SpeciesCocoMetric
+
+__all__ = ['SpeciesCocoMetric']

@@ -46,6 +46,8 @@ class ScoreMapVisualizationHook(Hook):
             raise ValueError(f'interval={interval} must be 1 or more')
         if isinstance(instances, int) and instances < 1:
             raise ValueError(f'instances={instances} must be 1 or more, or a list of places')
+        if height < 1:
+            raise ValueError(f'height={height} must be 1 or more')
         if limits is not None and limits[0] >= limits[1]:
             raise ValueError(f'limits={limits}: the first must be lower')
         self.interval = interval

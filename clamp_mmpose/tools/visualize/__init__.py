@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='which of the figures below, or all (default: poses score-maps)')
     parser.add_argument('--num', type=int, metavar='N',
                         help='animals or people to draw (default: 4; with --images all of them)')
+    parser.add_argument('--mean-over', type=int, default=64, metavar='N',
+                        help='animals or people to measure for means: of similarity and prompts (default: %(default)s)')
     parser.add_argument('--keypoints', nargs='+', metavar='NAME',
                         help="whose score maps, such as nose 'left eye' (default: five, spread over the body)")
     parser.add_argument('--kpt-thr', type=float, default=0.3, metavar='SCORE',
@@ -72,6 +74,6 @@ def _draw(args: argparse.Namespace) -> Iterator[Path]:
             out.mkdir(parents=True, exist_ok=True)
             if isinstance(content, str):
                 (out / name).write_text(content, encoding='utf-8')
-            else:
+            elif content is not None:
                 content.savefig(out / name, dpi=130)
             yield out / name

@@ -5,7 +5,8 @@ Each is a module of this folder with
 - ``HELP``, one line about it;
 - ``add_arguments(parser)`` for the options that are its own;
 - ``missing(subject) -> str``, what it needs and the model, images or options do not have; '' if there is all of it;
-- ``draw(subject)``, which yields file names with a Figure of matplotlib, or with the text of the file.
+- ``draw(subject)``, which yields the name of each file with a Figure of matplotlib, with the text of the file, or with
+  None where it has written the file itself.
 
 Heavy imports stay inside its functions.
 """
@@ -21,6 +22,7 @@ FIGURES = {
     'score-map-overlay': 'score_map_overlay',
     'similarity': 'similarity',
     'comparison': 'comparison',
+    'prompts': 'prompts',
 }
 DEFAULT = ('poses', 'score-maps')
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .subject import Subject, check_weights
+from .subject import NO_LABELS, NO_PROMPTS, Subject, check_weights
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
@@ -28,35 +28,29 @@ def add_arguments(parser: _ArgumentGroup) -> None:
     parser.add_argument('--similarity', metavar='KIND',
                         help='logits (exp(logit scale) x cosine, Eq. 7), cosine, or softmax of the logits over the '
                         'prompts (default: logits; cosine for a model without feature loss)')
-    parser.add_argument('--mean-over', type=int, default=64, metavar='N',
-                        help='images of the mean (default: %(default)s)')
 
 
 def missing(subject: Subject) -> str:
     if not subject.annotated:
-        return 'labelled keypoints, which --images have not'
-    return '' if subject.has_prompts else ('a model that compares image embedding and prompts, such as one with '
-                                           'PromptLearnerNeck or DenseCLIPNeck')
+        return NO_LABELS
+    return '' if subject.has_prompts else NO_PROMPTS
 
 
 def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
     from ... import visualization
     args, dataset = subject.args, subject.dataset
-    if args.mean_over < 1:
-        raise ValueError(f'--mean-over {args.mean_over} must be 1 or more')
     kind = visualization.choose_similarity(subject.model, args.similarity)
     names = [Path(dataset.get_data_info(index)['img_path']).name for index in subject.indices]
-    many = visualization.choose_instances(dataset, args.mean_over, seed=args.seed)
     singles, means, rows = [], [], []
     for stage, model in (('before', _model_before(subject)), ('after', subject.model)):
         found = {index: visualization.compute_similarity(model, dataset, index, kind)
-                 for index in {*subject.indices, *many}}
+                 for index in {*subject.indices, *subject.many}}
         singles.append([found[index] for index in subject.indices])
-        mean, count = visualization.mean_similarity([found[index] for index in many])
+        mean, count = visualization.mean_similarity([found[index] for index in subject.many])
         means.append(mean)
         for name, values in zip(names, singles[-1]):
             rows += _rows((stage, kind, name), values, np.isfinite(values[:, 0]), subject.names)
-        rows += _rows((stage, kind, f'mean of {len(many)}'), mean, count, subject.names)
+        rows += _rows((stage, kind, f'mean of {len(subject.many)}'), mean, count, subject.names)
 
     def figure(pair: Sequence[np.ndarray], title: str) -> Figure:
         return visualization.draw_similarity(dict(zip(titles, pair)), subject.names, kind=kind, title=title)
@@ -65,7 +59,7 @@ def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
               f'after training\n({Path(args.checkpoint).name})')
     for number, (name, pair) in enumerate(zip(names, zip(*singles)), 1):
         yield f'similarity_{number}.png', figure(pair, name)
-    yield 'similarity_mean.png', figure(means, f'mean of {len(many)} animals or people')
+    yield 'similarity_mean.png', figure(means, f'mean of {len(subject.many)} animals or people')
     yield 'similarity.csv', _to_csv(['weights', 'kind', 'image', 'keypoint', 'seen in', *subject.names], rows)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...visualization import PoseView
 
 NO_SCORE_MAP = 'a model with a score map, such as one with PromptLearnerNeck or DenseCLIPNeck'
+NO_PROMPTS = 'a model that compares image embedding and prompts, such as one with PromptLearnerNeck or DenseCLIPNeck'
+NO_LABELS = 'labelled keypoints, which --images have not'
 _PER_PAGE = 10
 T = TypeVar('T')
 
@@ -46,8 +48,9 @@ class Subject:
             raise ValueError('--boxes is for --images; the instances of the validation set have boxes')
         if args.ann and args.images:
             raise ValueError('--ann and --images exclude each other; --boxes gives the boxes of --images')
-        if args.num is not None and args.num < 1:
-            raise ValueError(f'--num {args.num} must be 1 or more')
+        for option, number in (('--num', args.num), ('--mean-over', args.mean_over)):
+            if number is not None and number < 1:
+                raise ValueError(f'{option} {number} must be 1 or more')
         config = read_config(args.config, args.cfg_options)
         initial_model = copy.deepcopy(config.model)
         model = load_model(config, args.checkpoint, args.device)
@@ -70,6 +73,12 @@ class Subject:
         """What the model sees of each instance."""
         from ...visualization import view_instances
         return view_instances(self.model, self.dataset, self.indices)
+
+    @cached_property
+    def many(self) -> list[int]:
+        """Places of the instances of ``--mean-over``."""
+        from ...visualization import choose_instances
+        return choose_instances(self.dataset, self.args.mean_over, seed=self.args.seed)
 
     @cached_property
     def has_score_map(self) -> bool:

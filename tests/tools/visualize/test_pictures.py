@@ -126,7 +126,8 @@ def test_options_that_do_not_go_together(options, error, files, tmp_path, capsys
     assert error in capsys.readouterr().err
 
 
-def test_similarity_needs_labels(files, folder, tmp_path, capsys):
-    arguments = ['--out', str(tmp_path / 'out'), '--images', str(folder), '--figure', 'similarity']
+@pytest.mark.parametrize('figure', ['similarity', 'prompts'])
+def test_what_is_measured_at_keypoints_needs_labels(figure, files, folder, tmp_path, capsys):
+    arguments = ['--out', str(tmp_path / 'out'), '--images', str(folder), '--figure', figure]
     assert main(['visualize', *files(), *arguments]) == 2
     assert 'labelled keypoints' in capsys.readouterr().err

@@ -80,12 +80,13 @@ def test_all_draws_what_can_be_drawn_and_says_what_is_left_out(files, tmp_path, 
     assert [line for line in streams.err.splitlines() if line.startswith('visualize:')] == [
         'visualize: comparison is left out: it needs --baseline CONFIG CHECKPOINT']
     assert written(out) == [
-        'poses.png', 'score_map_overlay_1.png', 'score_map_overlay_2.png', 'score_maps_1.png', 'score_maps_2.png',
-        'similarity.csv', 'similarity_1.png', 'similarity_2.png', 'similarity_mean.png']
+        'poses.png', 'prompt_pairs.csv', 'prompts.csv', 'prompts.png', 'score_map_overlay_1.png',
+        'score_map_overlay_2.png', 'score_maps_1.png', 'score_maps_2.png', 'similarity.csv', 'similarity_1.png',
+        'similarity_2.png', 'similarity_mean.png']
     assert set(streams.out.splitlines()) >= {str(out / name) for name in written(out)}
 
 
-@pytest.mark.parametrize('figure', ['score-maps', 'score-map-overlay', 'similarity'])
+@pytest.mark.parametrize('figure', ['score-maps', 'score-map-overlay', 'similarity', 'prompts'])
 def test_a_figure_the_model_cannot_give_says_what_it_needs(figure, files, tmp_path, capsys, unpainted):
     config = files(**plain_model())
     assert main(['visualize', *config, '--out', str(tmp_path / 'out'), '--figure', 'poses', figure]) == 2

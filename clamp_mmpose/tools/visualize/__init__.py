@@ -64,10 +64,10 @@ def _draw(args: argparse.Namespace) -> Iterator[Path]:
         missing = figure.missing(subject)
         if not missing:
             figures.append(figure)
-        elif args.figure == ['all']:
-            print(f'visualize: {name} is left out: it needs {missing}', file=sys.stderr)
-        elif args.figure:
+        elif name in (args.figure or ()):
             raise ValueError(f'--figure {name} needs {missing}')
+        elif args.figure:
+            print(f'visualize: {name} is left out: it needs {missing}', file=sys.stderr)
     out = Path(args.out)
     for figure in figures:
         for name, content in figure.draw(subject):

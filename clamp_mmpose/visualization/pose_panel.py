@@ -23,17 +23,17 @@ def draw_pose_panel(views: Sequence[PoseView],
 
     The score maps are those the head's spatial loss sees, or the neck's where the head does not upsample them; a model
     without score maps gets the first two columns. Skeleton and colours are the dataset's. Predictions with a score
-    below ``kpt_thr`` are left out.
+    below ``kpt_thr`` are left out. Images without labels are shown as they are.
     """
-    titles = ['ground truth', 'prediction']
+    titles = ['ground truth' if any(view.annotated for view in views) else 'image', 'prediction']
     if views[0].score_map is not None:
         titles += [f'score map\n{names[index]}' for index in keypoints]
     aspect = views[0].image.shape[0] / views[0].image.shape[1]
     figure = Figure(figsize=(2.2 * len(titles), 2.25 * aspect * len(views) + 0.5), layout='constrained')
     axes = figure.subplots(len(views), len(titles), squeeze=False)
     for view, row in zip(views, axes):
-        row[0].imshow(_draw_pose(view, view.keypoints, view.visible > 0, dataset_meta, kpt_thr))
-        row[1].imshow(_draw_pose(view, view.predicted, view.scores, dataset_meta, kpt_thr))
+        row[0].imshow(draw_pose(view, view.keypoints, view.visible > 0, dataset_meta, kpt_thr))
+        row[1].imshow(draw_pose(view, view.predicted, view.scores, dataset_meta, kpt_thr))
         maps = view.score_map if view.upsampled is None else view.upsampled
         for ax, index in zip(row[2:], keypoints):
             show_map(ax, view, maps[index], index)
@@ -44,8 +44,9 @@ def draw_pose_panel(views: Sequence[PoseView],
     return figure
 
 
-def _draw_pose(view: PoseView, keypoints: np.ndarray, scores: np.ndarray, dataset_meta: dict,
-               kpt_thr: float) -> np.ndarray:
+def draw_pose(view: PoseView, keypoints: np.ndarray, scores: np.ndarray, dataset_meta: dict,
+              kpt_thr: float) -> np.ndarray:
+    """The crop (H, W, 3) with ``keypoints`` (K, 2) in its pixels, those whose score is above ``kpt_thr``."""
     height, width = view.image.shape[:2]
     # MMPose's default backend, OpenCV, fails with NumPy 2.4 (a radius as an array), and has jagged lines.
     visualizer = PoseLocalVisualizer(

@@ -22,7 +22,7 @@ class PoseView:
     ``image`` (H, W, 3) RGB; ``keypoints`` and ``predicted`` (K, 2); ``visible`` (K,), 0 where there is no label;
     ``scores`` (K,). The maps cover the crop: ``score_map`` (K, h, w), the neck's cosines; ``upsampled`` (K, h, w), the
     same as the head's spatial loss sees it; ``heatmap`` (K, h, w), what the keypoints are read from. None where the
-    model does not make them.
+    model does not make them. ``sample`` is what MMPose made of the instance, in pixels of its image.
     """
 
     name: str
@@ -34,6 +34,18 @@ class PoseView:
     score_map: np.ndarray | None = None
     upsampled: np.ndarray | None = None
     heatmap: np.ndarray | None = None
+    sample: PoseDataSample | None = None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether there are labels at all, visible or not."""
+        return self.sample is None or 'keypoints' in self.sample.gt_instances
+
+    def to_crop(self, points: np.ndarray) -> np.ndarray:
+        """Points (K, 2) of the image, in pixels of the crop."""
+        height, width = self.image.shape[:2]
+        warp = get_warp_matrix(self.sample.input_center, self.sample.input_scale, 0, (width, height))
+        return cv2.transform(points[None].astype(np.float32), warp)[0]
 
 
 def choose_instances(dataset: BaseDataset, num: int, *, seed: int = 0) -> list[int]:
@@ -71,23 +83,31 @@ def view_instances(model: BasePoseEstimator,
             raise ValueError(f'the pipeline of {type(dataset).__name__} makes no crops; pictures are drawn for '
                              "top-down models, whose pipeline has 'TopdownAffine'")
         maps = _maps(model, inputs)
-        views.append(_view(model.predict(inputs, samples)[0], maps, height))
+        views.append(view_sample(model.predict(inputs, samples)[0], height=height, **maps))
     return views
 
 
-def _view(sample: PoseDataSample, maps: dict, height: int) -> PoseView:
+def view_sample(sample: PoseDataSample, *, height: int = 384, **maps: np.ndarray | None) -> PoseView:
+    """The view of an instance that a top-down model has predicted, cut from its image.
+
+    ``maps``: those of :class:`PoseView`.
+    """
     width = round(height * sample.input_size[0] / sample.input_size[1])
     to_crop = get_warp_matrix(sample.input_center, sample.input_scale, 0, (width, height))
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     image = cv2.warpAffine(image, to_crop, (width, height), flags=cv2.INTER_CUBIC)
     truth, predicted = sample.gt_instances, sample.pred_instances
+    keypoints, visible = np.zeros_like(predicted.keypoints), np.zeros(predicted.keypoints.shape[:2])
+    if 'keypoints' in truth:
+        keypoints, visible = truth.keypoints, truth.keypoints_visible
     return PoseView(
         name=str(sample.img_path).replace('\\', '/').rsplit('/', 1)[-1],
         image=image,
-        keypoints=cv2.transform(truth.keypoints[:1, :, :2].astype(np.float32), to_crop)[0],
-        visible=truth.keypoints_visible.reshape((*truth.keypoints.shape[:2], -1))[0, :, 0],
+        keypoints=cv2.transform(keypoints[:1, :, :2].astype(np.float32), to_crop)[0],
+        visible=visible.reshape((*keypoints.shape[:2], -1))[0, :, 0],
         predicted=cv2.transform(predicted.keypoints[:1, :, :2].astype(np.float32), to_crop)[0],
         scores=np.asarray(predicted.keypoint_scores[0]),
+        sample=sample,
         **maps)
 
 

@@ -44,12 +44,17 @@ def show_map(ax: Axes, view: PoseView, values: np.ndarray, index: int) -> None:
     A keypoint without a label has no ring, and says so.
     """
     ax.imshow(blend(view.image, values))
+    mark_peak_and_label(ax, view, values, index)
+
+
+def mark_peak_and_label(ax: Axes, view: PoseView, values: np.ndarray, index: int) -> None:
+    """Writes the peak of ``values`` into the picture, and puts a ring around the label of keypoint ``index``."""
     if view.visible[index] > 0:
         for colour, width in (('black', 3.0), ('white', 1.4)):
             ax.plot(*view.keypoints[index], 'o', mfc='none', mec=colour, mew=width, ms=13, scalex=False, scaley=False)
     note = dict(transform=ax.transAxes, color='white', fontsize=8, va='bottom')
     ax.text(0.03, 0.02, f'peak {values.max():.2f}', ha='left', **note)
-    if not view.visible[index] > 0:
+    if view.annotated and not view.visible[index] > 0:
         ax.text(0.97, 0.02, 'no label', ha='right', **note)
     ax.set(xticks=[], yticks=[])
 

@@ -1,4 +1,5 @@
 from .epoch_seed_hook import EpochSeedHook
 from .model_check_hook import ModelCheckHook
+from .score_map_visualization_hook import ScoreMapVisualizationHook
 
-__all__ = ['EpochSeedHook', 'ModelCheckHook']
+__all__ = ['EpochSeedHook', 'ModelCheckHook', 'ScoreMapVisualizationHook']

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from mmengine.config import Config
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
+    from mmpose.models.pose_estimators.base import BasePoseEstimator
+
+    from ...visualization import PoseView
+
+NO_SCORE_MAP = 'a model with a score map, such as one with PromptLearnerNeck or DenseCLIPNeck'
+NO_PROMPTS = 'a model that compares image embedding and prompts, such as one with PromptLearnerNeck or DenseCLIPNeck'
+NO_LABELS = 'labelled keypoints, which --images have not'
+_PER_PAGE = 10
+T = TypeVar('T')
+
+
+@dataclasses.dataclass
+class Subject:
+    """What figures are drawn of: a model, the instances chosen from a dataset, and the options.
+
+    ``names``: of the model's prompts, or of the dataset's keypoints. ``indices``: places of the instances in
+    ``dataset``. ``keypoints``: places of ``--keypoints`` in ``names``, empty if not given. ``initial_model``: config of
+    the model before its weights are replaced.
+    """
+
+    args: argparse.Namespace
+    model: BasePoseEstimator
+    dataset: BaseDataset
+    names: list[str]
+    indices: list[int]
+    keypoints: list[int]
+    initial_model: dict
+
+    @classmethod
+    def load(cls, args: argparse.Namespace) -> Subject:
+        """Builds model and dataset; raises ValueError or OSError for what does not fit."""
+        from ... import visualization
+        if args.boxes and not args.images:
+            raise ValueError('--boxes is for --images; the instances of the validation set have boxes')
+        if args.ann and args.images:
+            raise ValueError('--ann and --images exclude each other; --boxes gives the boxes of --images')
+        for option, number in (('--num', args.num), ('--mean-over', args.mean_over)):
+            if number is not None and number < 1:
+                raise ValueError(f'{option} {number} must be 1 or more')
+        config = read_config(args.config, args.cfg_options)
+        initial_model = copy.deepcopy(config.model)
+        model = load_model(config, args.checkpoint, args.device)
+        dataset = _build_dataset(config, args)
+        names = getattr(model.neck, 'keypoint_names', None) if model.with_neck else None
+        labels = keypoint_names(dataset.metainfo)
+        if names and len(names) != len(labels):
+            raise ValueError(f'{args.config} names {len(names)} keypoints, {", ".join(names)}, and its dataset '
+                             f'{len(labels)}, {", ".join(labels)}')
+        names = list(names or labels)
+        keypoints = visualization.find_keypoints(args.keypoints or [], names)
+        if args.images:
+            indices = list(range(len(dataset)))[:args.num]
+        else:
+            indices = visualization.choose_instances(dataset, 4 if args.num is None else args.num, seed=args.seed)
+        return cls(args, model, dataset, names, indices, keypoints, initial_model)
+
+    @cached_property
+    def views(self) -> list[PoseView]:
+        """What the model sees of each instance."""
+        from ...visualization import view_instances
+        return view_instances(self.model, self.dataset, self.indices)
+
+    @cached_property
+    def many(self) -> list[int]:
+        """Places of the instances of ``--mean-over``."""
+        from ...visualization import choose_instances
+        return choose_instances(self.dataset, self.args.mean_over, seed=self.args.seed)
+
+    @cached_property
+    def has_score_map(self) -> bool:
+        """Whether the model makes score maps, tried on the first instance."""
+        from ...visualization import view_instances
+        return view_instances(self.model, self.dataset, self.indices[:1], height=8)[0].score_map is not None
+
+    @cached_property
+    def has_prompts(self) -> bool:
+        """Whether the model compares an image embedding with prompts."""
+        neck = self.model.neck if self.model.with_neck else None
+        return self.has_score_map and hasattr(neck, 'encode_text')
+
+    @property
+    def annotated(self) -> bool:
+        return not self.args.images
+
+
+def read_config(path: str, options: dict | None = None) -> Config:
+    config = Config.fromfile(path)
+    if options:
+        config.merge_from_dict(options)
+    for key in ('model', 'val_dataloader.dataset.pipeline'):
+        if config.get(key.split('.')[0]) is None:
+            raise ValueError(f'{path} has no {key}; figures are drawn of a model and its validation set')
+    return config
+
+
+def load_model(config: Config, checkpoint: str, device: str) -> BasePoseEstimator:
+    """A model with the weights of a checkpoint. Raises ValueError if it has none of them."""
+    import torch
+    from mmengine.runner import load_checkpoint
+    from mmpose.apis import init_model
+    if device.startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f'--device {device}: PyTorch finds no CUDA device; use --device cpu')
+    model = init_model(config, None, device=device)
+    check_weights(model, load_checkpoint(model, checkpoint, map_location='cpu'), checkpoint)
+    return model
+
+
+def check_weights(model: BasePoseEstimator, content: dict, checkpoint: str) -> None:
+    """Compares what a checkpoint holds with the model that has loaded it, where MMEngine only logs."""
+    given = {str(key).removeprefix('module.') for key in content.get('state_dict', content)}
+    own = {name for name, _ in model.named_parameters()}
+    if not own & given:
+        raise ValueError(f'{checkpoint} has no weight in common with the model of the config')
+    if own - given:
+        print(f'visualize: {len(own - given)} of the {len(own)} weights of the model are not in {checkpoint}, such as '
+              f'{min(own - given)}; they are random', file=sys.stderr)
+
+
+def keypoint_names(metainfo: dict) -> list[str]:
+    """The dataset's keypoints, in words."""
+    return [name.replace('_', ' ') for name in metainfo['keypoint_id2name'].values()]
+
+
+def paged(file_name: str, items: Sequence[T]) -> Iterator[tuple[str, Sequence[T]]]:
+    """Splits the rows of a long figure; yields the name of each page's file, NAME.png or NAME_1.png and so on."""
+    pages = [items[start:start + _PER_PAGE] for start in range(0, len(items), _PER_PAGE)]
+    for number, page in enumerate(pages, 1):
+        yield file_name if len(pages) == 1 else file_name.replace('.png', f'_{number}.png'), page
+
+
+def _build_dataset(config: Config, args: argparse.Namespace) -> BaseDataset:
+    """The images of ``--images``, or the validation set with its ground truth."""
+    from pathlib import Path
+
+    from mmpose.apis.inference import dataset_meta_from_config
+    from mmpose.datasets.transforms import PackPoseInputs
+    from mmpose.registry import DATASETS
+    settings = config.val_dataloader.dataset
+    if args.images:
+        from .pictures import Pictures, find_boxes, find_pictures
+        pictures = find_pictures(args.images)
+        boxes = find_boxes(args.boxes, pictures) if args.boxes else [(path, None) for path in pictures]
+        return Pictures(boxes, settings.pipeline, dataset_meta_from_config(config, 'val'))
+    settings.pop('bbox_file', None)  # of a detector, without labelled keypoints
+    if args.ann:
+        settings.ann_file = str(Path(args.ann).resolve())
+    dataset = DATASETS.build(settings)
+    for transform in dataset.pipeline.transforms:
+        if isinstance(transform, PackPoseInputs):
+            transform.pack_transformed = True  # for figures that look at the features of keypoints
+    return dataset

@@ -20,6 +20,7 @@ BACKBONE, TEXT = 'backbone.tower.', 'neck.prompts.text_encoder.tower.'
 IMAGE_TABLES = (f'{BACKBONE}positional_embedding', f'{BACKBONE}attnpool.positional_embedding')
 TEXT_TABLE = f'{TEXT}positional_embedding'
 EMBEDDING = 'neck.prompts.embedding'
+CLASS_EMBEDDING = f'{BACKBONE}class_embedding'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,9 @@ def convert_released(file: ReleasedFile, model: nn.Module, *, ignore: tuple[str,
     if problems:
         raise CheckpointError(f'{file.path} ({file}) does not fit the config: ' + '; '.join(problems))
 
-    state_dict = _load(file, model, new_names, missing)
+    weights = {target: file.tensors[name] for target, name in new_names.items()}
+    notes = [*file.notes, *_precision(file, renamed), *_add_class_embedding_twice(weights, model)]
+    state_dict = _load(file, model, weights, missing)
     report = ConversionReport(
         source=file.path,
         description=str(file),
@@ -62,7 +65,7 @@ def convert_released(file: ReleasedFile, model: nn.Module, *, ignore: tuple[str,
         missing={name: reason for name, reason in missing.items() if reason},
         added={name: 'computed from the text tower and the names of the config' if name == EMBEDDING else 'starts at 0'
                for name in state_dict if name not in new_names},
-        notes=[*file.notes, *_precision(file, renamed)],
+        notes=notes,
         warnings=[*_doubtful_names(file, model), *map(str, differences)])
     return Conversion(state_dict, report)
 
@@ -192,11 +195,19 @@ def _wrong_tensors(file: ReleasedFile, own: dict[str, Tensor], new_names: dict[s
     return problems if len(problems) < 6 else [*problems[:5], f'and {len(problems) - 5} more']
 
 
-def _load(file: ReleasedFile, model: nn.Module, new_names: dict[str, str],
+def _add_class_embedding_twice(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
+    """The released ViTs add it twice; a model that adds it once gets it doubled, which is the same number."""
+    if CLASS_EMBEDDING not in weights or model.backbone.double_class_embedding:
+        return []
+    weights[CLASS_EMBEDDING] = 2 * weights[CLASS_EMBEDDING].float()
+    return ['the class embedding is doubled: the released model adds it twice, that of the config once']
+
+
+def _load(file: ReleasedFile, model: nn.Module, weights: dict[str, Tensor],
           missing: dict[str, str]) -> dict[str, Tensor]:
     """What ``model`` would save after loading the file, without what the file lacks."""
     try:
-        found = model.load_state_dict({target: file.tensors[name] for target, name in new_names.items()}, strict=False)
+        found = model.load_state_dict(weights, strict=False)
     except (ValueError, RuntimeError) as error:
         raise CheckpointError(f'{file.path} does not fit the config: {first_line(error)}') from error
     left = {name for name in found.missing_keys if not name.endswith('num_batches_tracked')}

@@ -56,8 +56,7 @@ def compare_options(file: ReleasedFile, model: nn.Module) -> list[Difference]:
 def _of_towers(model: nn.Module) -> Iterator[tuple]:
     effect = 'the shapes are the same, the features are not'
     backbone, neck = model.backbone, model.neck
-    if hasattr(backbone, 'double_class_embedding'):
-        yield 'backbone.double_class_embedding', backbone.double_class_embedding, True, True, effect
+    if hasattr(backbone, 'double_class_embedding'):  # a vision transformer
         yield 'backbone.quick_gelu', backbone.quick_gelu, True, True, f"{effect}; arch='...-quickgelu'"
     text = neck.prompts.text_encoder
     yield 'neck.text_encoder.quick_gelu', text.quick_gelu, True, True, f"{effect}; arch='...-quickgelu'"

@@ -162,10 +162,21 @@ def test_a_keypoint_in_another_cell_would_show(tmp_path):
     assert (found['loss_feature'] / expected['loss_feature'] - 1).abs() > 1e-3
 
 
+def test_a_model_that_adds_the_class_embedding_once_gives_the_same_heatmaps(tmp_path):
+    _, cfg, model = convert(TINY_VIT, tmp_path)
+    assert model.backbone.double_class_embedding
+    cfg.model.backbone.double_class_embedding = False
+    once = MODELS.build(cfg.model)
+    conversion = convert_released(read_released_file(tmp_path / 'released.pth'), once)
+    assert any('class embedding is doubled' in note for note in conversion.report.notes)
+    data, *_ = make_data(cfg, TINY_VIT, batch=2)
+    torch.testing.assert_close(predict(once, data)[0], predict(model, data)[0], atol=0, rtol=0)
+
+
 @pytest.mark.parametrize('option', [
-    dict(backbone=dict(double_class_embedding=False)), dict(neck=dict(text_encoder=dict(heads=4))),
-    dict(neck=dict(prompt_encoder=dict(num_heads=4))), dict(neck=dict(context_decoder=dict(num_heads=8))),
-    dict(backbone=dict(arch=dict(quick_gelu=False))), dict(neck=dict(text_encoder=dict(arch=dict(quick_gelu=False)))),
+    dict(neck=dict(text_encoder=dict(heads=4))), dict(neck=dict(prompt_encoder=dict(num_heads=4))),
+    dict(neck=dict(context_decoder=dict(num_heads=8))), dict(backbone=dict(arch=dict(quick_gelu=False))),
+    dict(neck=dict(text_encoder=dict(arch=dict(quick_gelu=False)))),
 ])
 def test_options_that_no_shape_tells_would_change_the_heatmaps(tmp_path, option):
     """Why the conversion refuses them."""

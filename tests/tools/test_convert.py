@@ -155,8 +155,6 @@ def test_folders_of_out_are_made(convert, tmp_path):
 
 
 OPTIONS = {  # what no shape tells
-    'model.backbone.double_class_embedding=False': 'backbone.double_class_embedding=False, but the released model has '
-                                                   'True',
     'model.backbone.arch.quick_gelu=False': 'backbone.quick_gelu=False',
     'model.neck.text_encoder.arch.quick_gelu=False': 'neck.text_encoder.quick_gelu=False',
     'model.neck.text_encoder.heads=4': 'neck.text_encoder.heads=4, but the released model has 8',

@@ -96,6 +96,15 @@ def same_picture(image: dict) -> str:
     return image['file_name']
 
 
+def in_order(records) -> list:
+    """By rising id, numbers before texts."""
+    return sorted(records, key=lambda record: (isinstance(record['id'], str), record['id']))
+
+
+def plural(noun: str, number: int) -> str:
+    return noun if number == 1 else f'{noun}s'
+
+
 def _inside(start: float, length: float, limit, image: dict, source: str) -> bool:
     """Whether something is left of one side of a box when it is cut to the picture."""
     if not isinstance(limit, (int, float)):
@@ -118,7 +127,7 @@ def _by_id(records, part: str, fields: tuple, path: Path, notes: Counter) -> dic
         if found.setdefault(key, record) != record:
             raise ValueError(f'{path}: id {key} stands for two different {part}')
         notes[f'repeated {part}'] += found[key] is not record
-    return dict(sorted(found.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+    return {record['id']: record for record in in_order(found.values())}
 
 
 def _short(value) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .coco_file import CocoFile, same_picture
+from .coco_file import CocoFile, in_order, plural, same_picture
 from .groups import Group, Taxonomy
 from .merge import merge
 from .split_file import SplitFile, count, provenance
@@ -20,56 +20,63 @@ def split_by_family(train: CocoFile, test: CocoFile, *, train_names: list, test_
                     pool: list | None = None, pool_stem: str = '') -> FamilySplit:
     """Trains on some families or species and tests on others that training has not seen, CLAMP Tables 3 and 10.
 
-    The training file keeps the annotations of ``train_names``, without the pictures that show a test animal, whether
-    annotated with keypoints or not, and without the pictures of the test file. The test file keeps the annotations of
-    ``test_names``. ``pool``: test on all pictures of these files, which may include ``train``, instead of those of
-    ``test``; they belong to the test then. The paper does not say which of the two it does.
+    The training file keeps the pictures whose annotated animals are all of ``train_names``, so that it neither shares a
+    picture with the test, nor shows an animal of it, whatever is tested: one training file serves several tests. The
+    test file keeps the annotations of ``test_names`` and their pictures, whatever else these show.
+
+    ``pool``: tests on all pictures of these files, which may include ``train``, instead of those of ``test``. The paper
+    does not say which of the two it does.
 
     Raises ValueError for unknown names, when the two sides share a species, when they share a family and ``by`` is not
     'species', and when a side is left without a usable instance.
     """
-    sources = {file.sha256: file for file in [train, *(pool or [test])]}
-    taxonomy = Taxonomy(list(sources.values()))
+    taxonomy = Taxonomy([train, test, *(pool or [])])
     learnt, unseen = (taxonomy.find(name, names, by) for name, names in (('train', train_names), ('test', test_names)))
     remarks = _check_apart(learnt, unseen, taxonomy, by)
 
     tested = merge(pool, pool_stem) if pool else test
-    annotations = [a for a in tested.annotations.values() if a['category_id'] in unseen.category_ids]
-    images = _images_of(tested, annotations)
-    tested_pictures = {same_picture(image) for image in images}
+    test_annotations = [a for a in tested.annotations.values() if a['category_id'] in unseen.category_ids]
+    test_images = _images_of(tested, test_annotations)
+    tested_pictures = {same_picture(image) for image in test_images}
 
-    shown = {}
-    for annotation in train.annotations.values():
-        shown.setdefault(annotation['image_id'], set()).add(annotation['category_id'])
-    kept, mixed, shared = [], set(), set()
-    for annotation in train.annotations.values():
-        if annotation['category_id'] in learnt.category_ids:
-            image = annotation['image_id']
-            if shown[image] & unseen.category_ids:
-                mixed.add(image)
-            elif same_picture(train.images[image]) in tested_pictures:
-                shared.add(image)
-            else:
-                kept.append(annotation)
-    train_images = _images_of(train, kept)
+    train_annotations, mixed, shared = [], 0, 0
+    for key, annotations in train.by_image().items():
+        shown = {annotation['category_id'] for annotation in annotations}
+        if not shown & learnt.category_ids:
+            continue
+        if not shown <= learnt.category_ids:
+            mixed += 1
+        elif same_picture(train.images[key]) in tested_pictures:
+            shared += 1
+        else:
+            train_annotations += annotations
+    train_annotations = in_order(train_annotations)
     if mixed:
-        remarks.append(f'{len(mixed)} pictures that show animals of both sides are not trained on')
+        remarks.append(f'{mixed} {plural("picture", mixed)} of {train.name} not trained on: other animals are in them')
     if shared:
-        remarks.append(f'{len(shared)} pictures that are in the test file too are not trained on')
+        remarks.append(f'{shared} {plural("picture", shared)} of {train.name} not trained on: the test has them too')
 
-    counts = dict(train=count(train, train_images, kept), test=count(tested, images, annotations))
-    for argument, group, part, file in (('train', learnt, 'train', train), ('test', unseen, 'test', tested)):
-        if not counts[part]['usable_instances']:
-            raise ValueError(f'{argument}={", ".join(group.names)} has no instance with labelled keypoints left in '
-                             f'{file.name}{"; " + "; ".join(remarks) if remarks else ""}')
-        remarks += _without_instances(argument, group, counts[part], taxonomy)
-    arguments = dict(train=list(learnt.names), test=list(unseen.names), by=by, test_images='all' if pool else 'val')
-    about = provenance('family', [file.source for file in sources.values()], arguments, counts=counts,
-                       left_out=dict(pictures_of_both_sides=len(mixed), pictures_of_the_test_file=len(shared)))
-    return FamilySplit(
-        SplitFile(f'{train.stem}_{learnt.suffix}.json', train, train_images, kept, dict(about, part='train')),
-        SplitFile(f'{tested.stem}_{unseen.suffix}.json', tested, images, annotations, dict(about, part='test')),
-        remarks)
+    # Each file tells of its own side alone, so that it is the same file in every pair.
+    files = [
+        _side('train', train, learnt, _images_of(train, train_annotations), train_annotations, [train], dict(
+            left_out=dict(pictures_with_other_animals=mixed, pictures_of_the_test_file=shared))),
+        _side('test', tested, unseen, test_images, test_annotations, pool or [test], dict(
+            test_images='all' if pool else 'val')),
+    ]
+    for file, group in zip(files, (learnt, unseen)):
+        part, counts = file.provenance['part'], file.provenance['counts']
+        if not counts['usable_instances']:
+            raise ValueError(f'{part}={", ".join(group.names)} has no instance with labelled keypoints in '
+                             f'{file.like.name}{"".join(f"; {remark}" for remark in remarks)}')
+        remarks += _without_instances(part, group, counts, taxonomy)
+    return FamilySplit(*files, remarks)
+
+
+def _side(part: str, file: CocoFile, group: Group, images: list, annotations: list, sources: list,
+          more: dict) -> SplitFile:
+    about = provenance('family', [source.source for source in sources], {part: list(group.names)}, part=part, **more,
+                       counts=count(file, images, annotations))
+    return SplitFile(f'{file.stem}_{group.suffix}.json', file, images, annotations, about)
 
 
 def _check_apart(learnt: Group, unseen: Group, taxonomy: Taxonomy, by: str | None) -> list:

@@ -51,7 +51,7 @@ def few_shot(train: CocoFile, *, shots: int, seed: int, test: CocoFile | None = 
         remarks.append('no test file was given to compare the pictures with')
     about = provenance(
         'few-shot', [file.source for file in (train, test) if file], dict(shots=shots, seed=seed),
-        counts=dict(train=count(train, images, annotations)),
+        counts=count(train, images, annotations),
         fewer_than_asked=dict(sorted(scarce.items())), without_instances=absent,
         left_out=dict(other_instances_of_drawn_pictures=others, pictures_of_the_test_file=len(shared)))
     return SplitFile(f'{train.stem}_{shots}shot-seed{seed}.json', train, images, annotations, about), remarks

@@ -21,7 +21,6 @@ class FractionDraw:
         usable = {annotation['image_id'] for annotation in train.usable()}
         self.pictures = [key for key in usable if same_picture(train.images[key]) not in tested]
         self.num_shared = len(usable) - len(self.pictures)
-        self.by_image = train.by_image()
         if not self.pictures:
             raise ValueError(f'{train.name} has no picture with labelled keypoints to draw from' + (
                 f': all {self.num_shared} are in {test.name} too' if self.num_shared else ''))
@@ -33,12 +32,11 @@ class FractionDraw:
         chosen = set(draw(self.pictures, max(number, 1), seed=seed, protocol='fraction'))
         train = self.train
         images = [image for key, image in train.images.items() if key in chosen]
-        annotations = [annotation for key in train.images if key in chosen for annotation in self.by_image[key]]
-        annotations.sort(key=lambda annotation: (isinstance(annotation['id'], str), annotation['id']))
+        annotations = [a for a in train.annotations.values() if a['image_id'] in chosen]
         about = provenance(
             'fraction', [file.source for file in (train, self.test) if file],
             dict(percent=percent_text(share), seed=seed),
-            counts=dict(train=count(train, images, annotations)),
+            counts=count(train, images, annotations),
             drawn_from=dict(pictures=len(train.images), with_usable_instances=len(self.pictures)),
             left_out=dict(pictures_of_the_test_file=self.num_shared))
         return SplitFile(f'{train.stem}_{percent_text(share)}pct-seed{seed}.json', train, images, annotations, about)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from .coco_file import CocoFile, same_picture
+from .coco_file import CocoFile, in_order, same_picture
 
 
 def merge(files: list, stem: str) -> CocoFile:
@@ -49,8 +49,7 @@ def _number_anew(parts: list) -> tuple[list, list]:
 
 
 def _by_id(records) -> dict:
-    return {record['id']: record
-            for record in sorted(records, key=lambda record: (isinstance(record['id'], str), record['id']))}
+    return {record['id']: record for record in in_order(records)}
 
 
 def _names(files: list) -> str:

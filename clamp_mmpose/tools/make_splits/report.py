@@ -11,7 +11,7 @@ def write_and_report(files: list[SplitFile], folder: Path, *, force: bool, remar
     paths = {folder / file.name: file for file in files}
     states = write_files({path: file.encode() for path, file in paths.items()}, force=force)
     for path, file in paths.items():
-        counts = file.provenance['counts'][file.provenance.get('part', 'train')]
+        counts = file.provenance['counts']
         print(f'{path}: {states[path]}')
         print(f'  {counts["images"]} pictures, {counts["instances"]} instances, {counts["usable_instances"]} of them '
               'with labelled keypoints')

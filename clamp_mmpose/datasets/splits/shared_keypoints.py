@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from .keypoint_places import PLACES
@@ -140,7 +140,7 @@ def _path(dataset: str) -> Path:
     return Path(mmpose.__file__).parent / '.mim' / 'configs' / '_base_' / 'datasets' / f'{dataset}.py'
 
 
-@lru_cache(maxsize=None)
+@cache
 def _dataset_info(dataset: str) -> dict:
     from mmengine.config import Config
     return Config.fromfile(_path(dataset)).to_dict()['dataset_info']

@@ -20,6 +20,8 @@ def convert_annotations(file: CocoFile, dataset: str, shared: SharedKeypoints) -
     Raises ValueError when the annotations do not have the keypoints of ``dataset``.
     """
     number, mapping = len(PLACES[dataset]), shared.mapping(dataset)
+    for category in file.categories.values():
+        _check_names(category, dataset, file)
     annotations = []
     for annotation in file.annotations.values():
         if 'keypoints' in annotation:
@@ -34,7 +36,6 @@ def convert_annotations(file: CocoFile, dataset: str, shared: SharedKeypoints) -
              for link in shared.metainfo['skeleton_info'].values()]
     categories = {}
     for key, category in file.categories.items():
-        _check_names(category, dataset, file)
         if 'keypoints' in category:
             category = dict(category, keypoints=[name.replace(' ', '_') for name in shared.keypoint_names],
                             skeleton=links)

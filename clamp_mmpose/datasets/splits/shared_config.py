@@ -45,7 +45,10 @@ common_keypoint_names = [
 {between}
 # Flips a model of the dataset at test time, before PackPoseInputs
 {flips}
-common_metainfo = dict(
+# The metainfo is this file: MMEngine sorts a dict in the config that it keeps of a run, 10 before 2, and MMPose counts
+# keypoints by their order there.
+common_metainfo = dict(from_file='{{{{ fileDirname }}}}/{{{{ fileBasename }}}}')
+dataset_info = dict(
 {metainfo})
 
 common_provenance = dict(

@@ -93,8 +93,7 @@ def test_a_converter_takes_each_keypoint_to_its_place(a, b, tmp_path):
     (tmp_path / 'common.py').write_text(shared_config(shared, 'common.py'))
     config = Config.fromfile(tmp_path / 'common.py')
     assert config.common_keypoint_names == shared.keypoint_names
-    assert parse_pose_metainfo(config.common_metainfo)['keypoint_id2name'] == parse_pose_metainfo(
-        shared.metainfo)['keypoint_id2name']
+    assert str(parse_pose_metainfo(config.common_metainfo)) == str(parse_pose_metainfo(shared.metainfo))
     number = len(PLACES[a])
     points = np.stack([np.arange(1., number + 1)] * 2, axis=-1)[None]
 
@@ -124,8 +123,7 @@ def test_the_fragment_stands_beside_a_recipe(tmp_path):
     # MMEngine keeps the config of a run: the fragment must survive being written.
     both.dump(tmp_path / 'dumped.py')
     dumped = Config.fromfile(tmp_path / 'dumped.py')
-    assert parse_pose_metainfo(dumped.common_metainfo)['flip_indices'] == parse_pose_metainfo(
-        shared.metainfo)['flip_indices']
+    assert str(parse_pose_metainfo(dumped.common_metainfo)) == str(parse_pose_metainfo(shared.metainfo))
 
 
 @pytest.mark.parametrize('a, b, kwargs, message', [

@@ -19,9 +19,10 @@ class ModelCheckHook(Hook):
 
     Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
     has, or classes in another order than the dataset or its annotation file: heads would train on score maps that
-    belong to none of them, or to others. Raises ``CheckpointError`` for a checkpoint that shares no weight with the
-    model, of which MMEngine only warns before it tests or trains random weights. With the first batch, raises
-    ValueError for a head whose ``in_channels`` do not count the score maps.
+    belong to none of them, or to others. A metric with a ``pred_converter`` may test on another dataset's keypoints.
+    Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of which MMEngine only warns
+    before it tests or trains random weights. With the first batch, raises ValueError for a head whose ``in_channels``
+    do not count the score maps.
     """
 
     # Before a hook that counts on a state dict.

@@ -146,9 +146,10 @@ def test_what_brings_nothing_is_said(train, split):
 
 
 def test_files_whose_ids_clash_are_numbered_anew(train, val, split):
+    # So that dogs have the ids of other dogs.
     for part, fields in (('images', ['id']), ('annotations', ['id', 'image_id'])):
         for record in val.content[part]:
-            record.update({field: record[field] - 1000 for field in fields})
+            record.update({field: record[field] - 992 for field in fields})
             if part == 'images':
                 record['file_name'] = 'val/' + record['file_name']
     made = split(['Bovidae'], ['Canidae'], pool=True)

@@ -21,6 +21,7 @@ COMMANDS = {
     'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',
     'evidence': 'evidence',
+    'infer': 'infer',
     'make-toy-data': 'make_toy_data',
     'visualize': 'visualize',
 }

@@ -42,6 +42,7 @@ class BoxFile:
                  bbox_thr: float = 0.3,
                  nms_thr: float | None = None) -> None:
         self.path, self.nms_thr = str(path), nms_thr
+        self._unknown = f'{path} has no such file name'
         content = _read_json(path)
         if isinstance(content, list):
             if images is None:
@@ -63,8 +64,8 @@ class BoxFile:
         ids = [entry.image_id for frames in self._entries.values() for entry in frames.values()]
         self.next_image_id = max([number for number in ids if isinstance(number, int)], default=0) + 1
 
-    def prepare(self, inputs: Sequence[Input]) -> None:
-        """Raises ValueError if none of ``inputs`` is in the file, or two of them stand for the same entry."""
+    def prepare(self, inputs: Sequence[Input]) -> dict[str, str]:
+        """Which paths are not in the file. Raises ValueError if none is, or two of them stand for the same entry."""
         self._file_names = {item.path: self._find_name(item.path) for item in inputs}
         owners = {}
         for path, name in self._file_names.items():
@@ -75,6 +76,7 @@ class BoxFile:
             known = next(iter(self._entries), 'none')
             raise ValueError(f"{self.path} names none of the inputs: file names there are like '{known}', and the path "
                              f'of an input, like {inputs[0].path}, must end with one')
+        return {path: self._unknown for path, name in self._file_names.items() if name is None}
 
     def find(self, frames: Sequence[Frame]) -> list[Boxes]:
         """The boxes of each frame."""
@@ -84,7 +86,7 @@ class BoxFile:
         path = frame.input.path
         name = self._file_names[path] if path in self._file_names else self._find_name(path)
         if name is None:
-            return Boxes.of([], [], [], error=f'{self.path} has no such file name')
+            return Boxes.of([], [], [], error=self._unknown)
         entry = self._entries[name].get(frame.index)
         if entry is None:
             reason = 'is of video frames, and this is an image' if frame.index is None else 'is of an image'

@@ -36,14 +36,15 @@ class WholeImage:
     """One box around everything: for pictures of a single animal or person.
 
     What all sources of boxes have: ``categories`` (id -> name), ``next_image_id``, from which on ids of images are
-    free, ``prepare``, which raises ValueError for inputs that do not fit, and ``find``.
+    free, ``prepare`` and ``find``.
     """
 
     categories = {1: 'whole image'}
     next_image_id = 1
 
-    def prepare(self, inputs: Sequence[Input]) -> None:
-        pass
+    def prepare(self, inputs: Sequence[Input]) -> dict[str, str]:
+        """Says of each path that need not be read, why. Raises ValueError where ``inputs`` cannot be meant."""
+        return {}
 
     def find(self, frames: Sequence[Frame]) -> list[Boxes]:
         """The boxes of each frame."""

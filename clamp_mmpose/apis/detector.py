@@ -62,8 +62,8 @@ class Detector:
         pipeline[0].type = 'mmdet.LoadImageFromNDArray'
         self.pipeline = Compose(pipeline)
 
-    def prepare(self, inputs: Sequence[Input]) -> None:
-        pass
+    def prepare(self, inputs: Sequence[Input]) -> dict[str, str]:
+        return {}
 
     @torch.no_grad()
     def find(self, frames: Sequence[Frame]) -> list[Boxes]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .inputs import VIDEO_SUFFIXES, Input
 
@@ -35,11 +35,20 @@ class Frame:
     error: str | None = None
 
 
-def read_frames(inputs: Iterable[Input], load_image: Callable[[str], np.ndarray], *, every: int = 1) -> Iterator[Frame]:
-    """All frames of ``inputs``; of videos each ``every``-th. What is broken gives a frame with an ``error``."""
+def read_frames(inputs: Iterable[Input],
+                load_image: Callable[[str], np.ndarray],
+                *,
+                every: int = 1,
+                unwanted: Mapping[str, str] | None = None) -> Iterator[Frame]:
+    """All frames of ``inputs``; of videos each ``every``-th.
+
+    What is broken gives a frame with an ``error``, as do the ``unwanted`` paths, with what is said of them.
+    """
     for source in inputs:
         try:
-            if _is_video(source.path):
+            if source.path in (unwanted or {}):
+                yield Frame(source, error=unwanted[source.path])
+            elif _is_video(source.path):
                 yield from _read_video(source, every)
             else:
                 yield Frame(source, image=_read_image(source.path, load_image))
@@ -96,10 +105,10 @@ def _check_complete(path: str) -> None:
     try:
         with Image.open(path) as image:
             image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, NotImplementedError):
-        pass  # a format that Pillow does not know, or a large image; OpenCV may
-    except OSError as error:
-        raise ValueError(f'the image is damaged: {error}') from None
+    except Exception as error:
+        # Of other formats, Pillow lacks some that OpenCV reads.
+        if start.startswith((*_ENDS, )) or 'truncated' in str(error):
+            raise ValueError(f'the image is damaged: {error}') from None
 
 
 def _read_video(source: Input, every: int) -> Iterator[Frame]:

@@ -116,8 +116,8 @@ class PoseInferencer:
             return self._estimate(arrays)
         if not all(isinstance(item, Input) for item in inputs):
             inputs = find_inputs([str(item) for item in inputs], recursive=recursive)
-        self.boxes.prepare(inputs)
-        return self._estimate(read_frames(inputs, self._load_image, every=every))
+        unwanted = self.boxes.prepare(inputs)
+        return self._estimate(read_frames(inputs, self._load_image, every=every, unwanted=unwanted))
 
     @property
     def _fixed_keypoints(self) -> bool:

@@ -12,7 +12,7 @@ def load_weights(model: nn.Module, path: str) -> dict:
     Raises ``CheckpointError`` for one that does not fill every parameter: MMEngine warns and goes on with random
     weights, whose poses nobody wants.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state_dict, dict) or not state_dict:
         raise CheckpointError(f'{path} holds no weights; a checkpoint is a file that MMPose or MMDetection has written')

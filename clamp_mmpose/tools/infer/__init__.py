@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check(args)
         inputs = find_inputs(args.inputs, recursive=args.recursive, exclude=str(args.out))
-        args.out.mkdir(parents=True, exist_ok=True)
         session = Session(_build(args), inputs, args)
     except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, (ValueError, OSError, RuntimeError)) else f'{type(error).__name__}: '

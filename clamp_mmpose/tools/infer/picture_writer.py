@@ -106,7 +106,7 @@ class _Video:
         size = first.shape[1::-1]
         self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*_CODECS[suffix]), fps or 25, size)
         if not self._writer.isOpened():
-            raise OSError(f'OpenCV cannot write {self._part}; --no-draw leaves the videos out')
+            raise ValueError(f'OpenCV cannot write {self._part}')
 
     def write(self, image: np.ndarray) -> None:
         self._writer.write(image)
@@ -118,9 +118,10 @@ class _Video:
 
 def _write_image(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded, content = cv2.imencode(path.suffix, image)
-    if not encoded:
-        raise OSError(f'OpenCV cannot write {path}')
+    try:
+        _, content = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        raise ValueError(f'OpenCV cannot write {path}: {error}') from None
     part = path.with_name(path.name + '.part')
     part.write_bytes(content.tobytes())
     os.replace(part, path)

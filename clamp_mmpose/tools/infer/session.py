@@ -35,7 +35,7 @@ class Session:
                     args.out, meta, kpt_thr=args.kpt_thr, with_boxes=not isinstance(source, WholeImage),
                     with_names=meta['dataset_name'] == 'prompts'))
         self._images = self._frames = self._instances = self._empty = 0
-        self._skipped: list[str] = []
+        self._skipped: dict[str, int] = {}  # what and why -> in how many frames
 
     def run(self) -> int:
         """Returns the exit status. Whatever happens, what was written is complete in itself."""
@@ -49,7 +49,12 @@ class Session:
             status, trouble = 130, 'interrupted; what was done so far is written'
         except (OSError, RuntimeError, ValueError) as error:  # such as a full disk, or a GPU without enough memory
             status, trouble = 1, f'error: {" ".join(str(error).split())}'
-        written = [path for writer in self._writers for path in writer.close()]
+        written = []
+        for writer in self._writers:
+            try:
+                written += writer.close()
+            except OSError as error:
+                status, trouble = 1, f'error: {error}'
         self._tell(written)
         if trouble:
             print(f'infer: {trouble}', file=sys.stderr)
@@ -57,15 +62,20 @@ class Session:
 
     def _take(self, result: PoseResult) -> None:
         for writer in self._writers:
-            writer.add(result)
+            try:
+                writer.add(result)
+            except ValueError as error:  # a picture that cannot be drawn stops no other
+                self._skip(f'drawing {result.path}: {error}')
         if result.error is not None:
-            where = '' if result.frame.index is None else f', frame {result.frame.index}'
-            self._skipped.append(f'{result.path}{where}: {result.error}')
+            self._skip(f'{result.path}: {result.error}')
             return
         self._images += result.frame.index is None
         self._frames += result.frame.index is not None
         self._instances += len(result)
         self._empty += not len(result)
+
+    def _skip(self, what: str) -> None:
+        self._skipped[what] = self._skipped.get(what, 0) + 1
 
     def _tell(self, written: list[Path]) -> None:
         for path in written:
@@ -74,8 +84,8 @@ class Session:
         done = [f'{count} {what}' for count, what in counts if count]
         print(f'{" and ".join(done) or "nothing"} done: {self._instances} instances; none found in {self._empty}; '
               f'{len(self._skipped)} skipped')
-        for line in self._skipped:
-            print(f'skipped {line}', file=sys.stderr)
+        for what, count in self._skipped.items():
+            print(f'skipped {what}' + (f' ({count} frames)' if count > 1 else ''), file=sys.stderr)
 
 
 @contextmanager

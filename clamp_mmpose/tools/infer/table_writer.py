@@ -26,13 +26,15 @@ class TableWriter:
     def add(self, result: PoseResult) -> None:
         frame, boxes = result.frame, result.boxes
         time = '' if frame.time is None else f'{frame.time:.6g}'
+        rows = []
         where = [result.path, '' if frame.index is None else frame.index, time]
         for instance, (keypoints, scores) in enumerate(zip(result.keypoints, result.scores)):
             category = self._categories[int(boxes.category_ids[instance])]
             box = [*(f'{value:.2f}' for value in boxes.xyxy[instance]), f'{boxes.scores[instance]:.4f}']
             for name, (x, y), score in zip(result.keypoint_names, keypoints, scores):
-                self._rows.writerow([*where, instance, category, *box, name, f'{x:.3f}', f'{y:.3f}', f'{score:.4f}',
-                                     int(score >= self._kpt_thr)])
+                rows.append([*where, instance, category, *box, name, f'{x:.3f}', f'{y:.3f}', f'{score:.4f}',
+                             int(score >= self._kpt_thr)])
+        self._rows.writerows(rows)
 
     def close(self) -> list[Path]:
         """Completes the file and returns its path."""

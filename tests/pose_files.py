@@ -24,7 +24,7 @@ def write_model(folder, *, meta=None, pipeline=PIPELINE, **changes):
     loader = dict(dataset=dataset)
     folder.mkdir(parents=True, exist_ok=True)
     Config(dict(default_scope='mmpose', model=model, dataset_type='AP10KDataset', data_mode='topdown',
-                train_dataloader=loader, test_dataloader=loader)).dump(folder / 'tiny.py')
+                visualizer=dict(type='PoseLocalVisualizer', vis_backends=[]), train_dataloader=loader, test_dataloader=loader)).dump(folder / 'tiny.py')
     weights = randomize(MODELS.build(model)).state_dict()
     torch.save(dict(state_dict=weights, meta=meta or {}), folder / 'tiny.pth')
     return str(folder / 'tiny.py'), str(folder / 'tiny.pth')

@@ -62,8 +62,8 @@ class PoseInferencer:
         meta = load_weights(self.model, checkpoint)
         self.model.dataset_meta = meta.get('dataset_meta', self.model.dataset_meta)
         self.model.to(device or get_device())
-        if flip_test is not None:
-            self.model.test_cfg['flip_test'] = flip_test
+        self._flip_test = self.model.test_cfg.get('flip_test', False) if flip_test is None else flip_test
+        self.model.test_cfg['flip_test'] = self._flip_test
         self.boxes = boxes or WholeImage()
         self.batch_size = batch_size
         self.pipeline = Compose(config.test_dataloader.dataset.pipeline)
@@ -74,7 +74,7 @@ class PoseInferencer:
             self._neck.switch_to_deploy()
 
     def set_prompts(self, names: Sequence[str]) -> None:
-        """Asks for other keypoints by name.
+        """Asks for other keypoints by name. A flip test needs both sides of each name and is left out without.
 
         Raises ValueError for a model whose head was trained for its own keypoints, in their order.
         """
@@ -92,8 +92,7 @@ class PoseInferencer:
                 "head=dict(type='CLAMPHead', matching_only=True, ...)")
         self._neck.prompts.set_names(names)
         self._use_meta(meta_of_names(names))
-        if not can_be_mirrored(names):
-            self.model.test_cfg['flip_test'] = False
+        self.model.test_cfg['flip_test'] = self._flip_test and can_be_mirrored(names)
 
     def __call__(self,
                  inputs: str | Path | np.ndarray | Sequence,

@@ -3,11 +3,13 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 from clamp_mmpose.testing import randomize, tiny_clamp_model
 
 NAMES = Config.fromfile('configs/_base_/keypoint_names/ap10k.py').keypoint_names
+DETECTOR = 'configs/denseclip/denseclip_tiny-retinanet_1xb8-24e_toyanimals-det.py'
 PIPELINE = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
@@ -17,17 +19,41 @@ PIPELINE = [
 
 
 def write_model(folder, *, meta=None, pipeline=PIPELINE, **changes):
-    """Writes a config and a checkpoint of random weights; returns their paths. ``changes`` replace parts of the model."""
+    """Writes a config and a checkpoint of random weights, and returns their paths.
+
+    ``changes`` replace parts of the model.
+    """
     model = tiny_clamp_model('vit', names=NAMES) | changes
     dataset = dict(
         type='AP10KDataset', data_mode='topdown', ann_file='none.json', data_prefix=dict(img=''), pipeline=pipeline)
     loader = dict(dataset=dataset)
     folder.mkdir(parents=True, exist_ok=True)
-    Config(dict(default_scope='mmpose', model=model, dataset_type='AP10KDataset', data_mode='topdown',
-                visualizer=dict(type='PoseLocalVisualizer', vis_backends=[]), train_dataloader=loader, test_dataloader=loader)).dump(folder / 'tiny.py')
+    init_default_scope('mmpose')  # a fixture of a module runs before each test sets it
+    config = dict(
+        default_scope='mmpose',
+        model=model,
+        dataset_type='AP10KDataset',
+        data_mode='topdown',
+        visualizer=dict(type='PoseLocalVisualizer', vis_backends=[]),
+        train_dataloader=loader,
+        test_dataloader=loader)
+    Config(config).dump(folder / 'tiny.py')
     weights = randomize(MODELS.build(model)).state_dict()
     torch.save(dict(state_dict=weights, meta=meta or {}), folder / 'tiny.pth')
     return str(folder / 'tiny.py'), str(folder / 'tiny.pth')
+
+
+def write_detector(folder):
+    """Writes our toy detector with random weights, which finds something anywhere; returns config and checkpoint."""
+    from mmdet.apis import init_detector
+    torch.manual_seed(0)
+    model = init_detector(DETECTOR, None, palette='random', device='cpu')
+    init_default_scope('mmpose')
+    torch.nn.init.constant_(model.bbox_head.retina_cls.bias, -1.0)
+    torch.nn.init.normal_(model.bbox_head.retina_cls.weight, std=0.3)
+    meta = dict(dataset_meta=dict(classes=model.neck.keypoint_names))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'detector.pth')
+    return DETECTOR, str(folder / 'detector.pth')
 
 
 def picture(seed=0, height=60, width=80):

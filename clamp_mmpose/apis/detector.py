@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -45,7 +46,9 @@ class Detector:
         from mmdet.utils import get_test_pipeline_cfg
         config = config if isinstance(config, Config) else Config.fromfile(config)
         scope = DefaultScope.get_current_instance()
-        self.model = init_detector(config, None, palette='random', device='cpu')  # with a palette, no dataset is built
+        with warnings.catch_warnings(record=True):  # of a missing checkpoint, which comes next
+            # With a palette, no dataset is built.
+            self.model = init_detector(config, None, palette='random', device='cpu')
         meta = load_weights(self.model, checkpoint)
         self.model.to(device or get_device())
         # What is built lazily would be looked for among MMDetection's parts.

@@ -72,7 +72,7 @@ def test_an_image_of_another_size_than_annotated_is_an_error(coco):
 def test_names_choose_categories(coco):
     boxes, = find(BoxFile(coco, names=['fox']), frame('deer/1.jpg'))
     assert boxes.category_ids.tolist() == [5]
-    with pytest.raises(ValueError, match='names wolf: .* knows deer, fox'):
+    with pytest.raises(ValueError, match=r'names wolf: .* knows deer, fox'):
         BoxFile(coco, names=['fox', 'wolf'])
 
 

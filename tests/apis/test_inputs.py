@@ -7,7 +7,8 @@ from clamp_mmpose.apis import find_inputs
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    for name in ('b.jpg', 'a.PNG', 'notes.md', '._b.jpg', '.hidden/c.jpg', 'deer/b.jpg', 'deer/more/film.mp4', 'x/b.jpg'):
+    for name in ('b.jpg', 'a.PNG', 'notes.md', '._b.jpg', '.hidden/c.jpg', 'deer/b.jpg', 'deer/more/film.mp4',
+                 'x/b.jpg'):
         path = tmp_path / 'pictures' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b'x')

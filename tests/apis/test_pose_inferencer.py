@@ -5,8 +5,6 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
-from mmpose.models.heads import HeatmapHead
-from mmpose.registry import MODELS
 from pose_files import NAMES, picture, write_model, write_picture, write_video
 
 from clamp_mmpose.apis import Boxes, BoxFile, PoseInferencer, WholeImage
@@ -190,22 +188,10 @@ def test_wrong_arguments_are_refused_at_once(inputs, options, reason, inferencer
 # Prompts
 
 
-class ScoreMapHead(HeatmapHead):
-    """Reads the keypoints from the score map alone, however many there are."""
-
-    fixed_keypoints = False
-
-    def forward(self, feats):
-        return torch.nn.functional.interpolate(feats.score_map, size=(16, 16), mode='bilinear')
-
-
 @pytest.fixture
 def free_files(tmp_path):
-    if 'ScoreMapHead' not in MODELS.module_dict:
-        MODELS.register_module(module=ScoreMapHead)
-    decoder = tiny_clamp_model()['head']['decoder']
-    head = dict(type='ScoreMapHead', in_channels=8, out_channels=17, deconv_out_channels=None, final_layer=None,
-                decoder=decoder)
+    """Of a model whose head reads the keypoints from the score map alone, however many there are."""
+    head = tiny_clamp_model(names=NAMES)['head'] | dict(matching_only=True, in_channels=None)
     return write_model(tmp_path / 'free', head=head)
 
 

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from pose_files import picture, write_detector, write_model, write_picture, write_video
+from pose_files import NAMES, picture, write_detector, write_model, write_picture, write_video
 
 from clamp_mmpose.apis import PoseInferencer
+from clamp_mmpose.testing import tiny_clamp_model
 from clamp_mmpose.tools.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,19 +126,27 @@ def test_a_picture_that_cannot_be_drawn_stops_no_other(infer, pictures, monkeypa
     assert errors.count('skipped drawing') == 2
 
 
-def test_running_out_of_memory_leaves_valid_files(infer, pictures, monkeypatch, tmp_path):
+@pytest.mark.parametrize('stop, status, message', [
+    (RuntimeError('CUDA out of memory'), 1, 'infer: error: CUDA out of memory'),
+    (OSError('no space left'), 1, 'infer: error: no space left'),
+    (KeyboardInterrupt(), 130, 'infer: interrupted'),
+], ids=['memory', 'disk', 'Ctrl-C'])
+def test_what_stops_a_run_leaves_valid_files(stop, status, message, infer, pictures, monkeypatch, tmp_path):
     forward, calls = PoseInferencer._forward, []
 
     def fail_later(self, crops):
         calls.append(1)
         if len(calls) > 2:
-            raise RuntimeError('CUDA out of memory')
+            raise stop
         return forward(self, crops)
 
     monkeypatch.setattr(PoseInferencer, '_forward', fail_later)
-    status, _, errors = infer(pictures, '--recursive', '--batch-size', '1', '--format', 'coco', 'csv', 'dlc')
-    assert status == 1 and 'infer: error: CUDA out of memory' in errors and '2 images' not in errors
+    ended, output, errors = infer(pictures / 'film.avi', '--batch-size', '1', '--format', 'coco', 'csv', 'dlc')
+    assert ended == status and message in errors and '2 video frames done' in output
     assert len(load(tmp_path / 'out' / 'keypoints.json')) == 2
+    assert len(load(tmp_path / 'out' / 'images.json')['images']) == 2
+    assert len((tmp_path / 'out' / 'dlc' / 'film.avi.csv').read_text().splitlines()) == 3 + 2
+    assert cv2.VideoCapture(str(tmp_path / 'out' / 'drawn' / 'film.avi')).get(cv2.CAP_PROP_FRAME_COUNT) == 2
     assert not list((tmp_path / 'out').rglob('*.part*'))
 
 
@@ -162,6 +171,21 @@ def test_a_detector_finds_boxes_and_its_classes_are_the_categories(infer, pictur
     status, output, _ = infer(pictures / 'one.jpg', *detector, '--bbox-thr', '1.1')
     assert status == 0 and '1 images done: 0 instances; none found in 1; 0 skipped' in output
     assert load(tmp_path / 'out' / 'keypoints.json') == []
+
+
+def test_prompts_replace_the_keypoints_and_their_names(tmp_path, infer):
+    head = tiny_clamp_model(names=NAMES)['head'] | dict(matching_only=True, in_channels=None)
+    model = write_model(tmp_path / 'free', head=head)
+    write_picture(tmp_path / 'one.png', height=200, width=300)
+    names = ['beak', 'left wing', 'right wing']
+    assert infer(tmp_path / 'one.png', '--prompts', *names, '--kpt-thr', '-9', model=model)[0] == 0
+    category, = load(tmp_path / 'out' / 'images.json')['categories']
+    assert category['keypoints'] == names and category['skeleton'] == []
+    pose, = load(tmp_path / 'out' / 'keypoints.json')
+    assert len(pose['keypoints']) == 9
+    drawn = cv2.imread(str(tmp_path / 'out' / 'drawn' / 'one.png'))
+    changed = (drawn != cv2.imread(str(tmp_path / 'one.png'))).any(-1)
+    assert changed.sum() > 300  # three points have some 13 pixels each; the rest are their names
 
 
 @pytest.mark.parametrize('arguments, reason', [
@@ -210,8 +234,8 @@ def test_argparse_refuses_what_it_does_not_know(arguments, infer, pictures):
     assert stopped.value.code == 2
 
 
-def test_interrupting_leaves_valid_files_of_what_was_done(model_files, tmp_path):
-    """Ctrl-C in a process of its own, in the middle of a long video."""
+@pytest.mark.slow
+def test_ctrl_c_in_a_long_video_leaves_valid_files(model_files, tmp_path):
     film = write_video(tmp_path / 'film.avi', frames=1000)
     command = [sys.executable, ROOT / 'clamp_mmpose_cli.py', 'infer', film, '--config', model_files[0], '--checkpoint',
                model_files[1], '--out', tmp_path / 'out', '--device', 'cpu', '--format', 'coco', 'csv', 'dlc']

@@ -80,9 +80,10 @@ class PictureWriter:
         for keypoints, scores in zip(result.keypoints, result.scores):
             for name, (x, y), score in zip(result.keypoint_names, keypoints, scores):
                 if score >= self._kpt_thr and np.isfinite([x, y]).all():
-                    place = (int(x) + self._visualizer.radius + 2, int(y))
-                    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                        cv2.putText(image, name, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
+                    (width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)
+                    place = (min(int(x) + self._visualizer.radius + 2, image.shape[1] - width), int(y))
+                    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                        cv2.putText(image, name, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
 
 
 class _Visualizer(PoseLocalVisualizer):

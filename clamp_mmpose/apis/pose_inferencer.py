@@ -185,7 +185,8 @@ class PoseInferencer:
         for start in range(0, len(crops), self.batch_size):
             for sample in self.model.test_step(pseudo_collate(crops[start:start + self.batch_size])):
                 found = sample.pred_instances
-                poses.append((np.asarray(found.keypoints[0, :, :2]), np.asarray(found.keypoint_scores[0])))
+                poses.append((np.asarray(found.keypoints[0, :, :2], np.float32),
+                              np.asarray(found.keypoint_scores[0], np.float32)))
         if poses and len(poses[0][0]) != len(self.keypoint_names):
             raise ValueError(f'the model gives {len(poses[0][0])} keypoints, but the dataset of the checkpoint or '
                              f'config names {len(self.keypoint_names)}: {", ".join(self.keypoint_names)}')

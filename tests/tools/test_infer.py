@@ -156,6 +156,18 @@ def test_outputs_of_an_earlier_run_are_no_inputs(infer, pictures):
         assert '2 images and 3 video frames done' in output
 
 
+def test_writing_beside_the_inputs_reads_and_replaces_none_of_them(infer, tmp_path):
+    write_picture(tmp_path / 'in' / 'one.png')
+    for _ in range(2):
+        status, output, _ = infer(tmp_path / 'in', '--recursive', out=tmp_path / 'in')
+        assert status == 0 and '1 images done' in output
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'in' / 'one.png')), picture())
+    write_picture(tmp_path / 'drawn' / 'one.png')
+    status, _, errors = infer(tmp_path / 'drawn' / 'one.png', out=tmp_path)
+    assert status == 2 and 'give another --out' in errors
+    assert infer(tmp_path / 'drawn' / 'one.png', '--no-draw', out=tmp_path)[0] == 0
+
+
 def test_a_detector_finds_boxes_and_its_classes_are_the_categories(infer, pictures, tmp_path):
     config, checkpoint = write_detector(tmp_path)
     classes = Config.fromfile(config).class_names

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
     from .session import Session
     try:
         _check(args)
-        inputs = find_inputs(args.inputs, recursive=args.recursive, exclude=str(args.out))
+        drawn = str(args.out / 'drawn')
+        inputs = find_inputs(args.inputs, recursive=args.recursive, exclude=drawn)
+        if args.draw and any(os.path.abspath(item.path).startswith(os.path.abspath(drawn)) for item in inputs):
+            raise ValueError(f'inputs lie in {drawn}, where the drawn pictures would replace them; give another --out')
         session = Session(_build(args), inputs, args)
     except Exception as error:  # a config is a program and may raise anything
         kind = '' if isinstance(error, (ValueError, OSError, RuntimeError)) else f'{type(error).__name__}: '

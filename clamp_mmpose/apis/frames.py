@@ -86,7 +86,10 @@ def _is_video(path: str) -> bool:
 
 def _read_image(path: str, load_image: Callable[[str], np.ndarray]) -> np.ndarray:
     _check_complete(path)
-    image = load_image(path)
+    try:
+        image = load_image(path)
+    except AssertionError:  # of mmcv
+        image = None
     if image is None:
         raise ValueError('the image cannot be decoded')
     if min(image.shape[:2]) < 2:

@@ -5,6 +5,7 @@ import cv2
 import mmcv
 import numpy as np
 import pytest
+from mmpose.datasets.transforms import LoadImage
 from PIL import Image
 from pose_files import picture, write_picture, write_video
 
@@ -67,6 +68,14 @@ def test_a_broken_image_says_why(content, reason, suffix, tmp_path):
     frames = read(broken, good)
     assert frames[0].image is None and reason in frames[0].error
     assert frames[1].error is None
+
+
+def test_text_that_begins_like_an_image_cannot_be_decoded(tmp_path):
+    (tmp_path / 'text.jpg').write_text('P5 is how some images begin')
+    inputs = [Input(str(tmp_path / 'text.jpg'), 'text.jpg')]
+    for load_image in (mmcv.imread, lambda path: LoadImage()(dict(img_path=path))['img']):
+        frame, = read_frames(inputs, load_image)
+        assert frame.error == 'the image cannot be decoded'
 
 
 def test_bytes_behind_the_end_do_no_harm(jpeg):

@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     from .session import Session
     try:
         _check(args)
-        drawn = str(args.out / 'drawn')
-        inputs = find_inputs(args.inputs, recursive=args.recursive, exclude=drawn)
-        if args.draw and any(Path(os.path.abspath(drawn)) in Path(os.path.abspath(item.path)).parents for item in inputs):
+        drawn = Path(os.path.abspath(args.out), 'drawn')
+        inputs = find_inputs(args.inputs, recursive=args.recursive, exclude=str(drawn))
+        if args.draw and any(drawn in Path(os.path.abspath(item.path)).parents for item in inputs):
             raise ValueError(f'inputs lie in {drawn}, where the drawn pictures would replace them; give another --out')
         session = Session(_build(args), inputs, args)
     except Exception as error:  # a config is a program and may raise anything

@@ -22,6 +22,7 @@ LAYERS = [
     ('pose_estimators', ),
     ('models', ),  # the package that registers the parts
     ('engine', 'evaluation', 'visualization', 'testing'),
+    ('apis', ),
     ('tools', ),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -73,6 +73,7 @@ def shrink_model(model: dict) -> dict:
         if isinstance(text_encoder.get('arch'), str):
             text_encoder['arch'], _ = shrink_architecture(text_encoder['arch'], 'text')
         text_encoder.pop('init_cfg', None)
-    head = model['head']
-    head.get('head', head)['in_channels'] -= narrower
+    head = model['head'].get('head', model['head'])
+    if head.get('in_channels') is not None:
+        head['in_channels'] -= narrower
     return model

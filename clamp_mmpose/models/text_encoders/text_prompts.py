@@ -140,7 +140,6 @@ class TextPrompts(BaseModule):
                 'constants from here on.')
             self._fuse(embedding.new_empty(embedding.shape, device=self.packed.mask.device))
 
-
     def _compare_names(self, trained: tuple[str, ...]) -> None:
         """With the text tower other names are allowed, but those in another order are hardly meant."""
         if trained != self.names and set(trained) & set(self.names):
@@ -148,7 +147,8 @@ class TextPrompts(BaseModule):
             if moved:
                 MMLogger.get_current_instance().warning(
                     f'The checkpoint was trained with the keypoints in another order: {moved} have other places in '
-                    f'{list(trained)} than in {self._argument}={list(self.names)}. The head goes by the place.')
+                    f'{list(trained)} than in {self._argument}={list(self.names)}. A head goes by the place, unless it '
+                    'predicts from the score map alone (matching_only).')
 
 
 def _save_embedding(module: TextPrompts, state_dict: dict, prefix: str, local_metadata: dict) -> None:

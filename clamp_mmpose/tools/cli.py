@@ -21,6 +21,7 @@ COMMANDS = {
     'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',
     'evidence': 'evidence',
+    'export': 'export',
     'make-toy-data': 'make_toy_data',
     'visualize': 'visualize',
 }

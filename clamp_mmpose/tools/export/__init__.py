@@ -12,7 +12,7 @@ OUTPUTS = ('both', 'heatmaps', 'keypoints')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         'Writes a top-down model with a heatmap head as ONNX. The text of CLAMP and DenseCLIP is fused; what only '
-        'trains is left out. Input: image (B, 3, H, W) in float32, RGB from 0 to 255; it is normalised inside. Outputs: '
+        'trains is left out. Input: image (B, 3, H, W) in float32, RGB from 0 to 255, normalised inside. Outputs: '
         "heatmaps (B, K, h, w); keypoints (B, K, 2), x and y in pixels of the input, and scores (B, K), as MMPose's "
         'codec decodes them. B is free. The file holds names, sizes and provenance as metadata. onnxruntime runs it on '
         'pictures beside MMPose; above --atol nothing is written and the exit status is 1.')
@@ -57,7 +57,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.exporter == 'dynamo' and not _is_installed('onnxscript'):
         missing.append('onnxscript')
     if missing:
-        raise ValueError(f'needs {" and ".join(missing)}: pip install {" ".join(missing)}')
+        raise ValueError(f'this command needs {" and ".join(missing)}: pip install {" ".join(missing)}')
     if args.out.is_dir():
         raise ValueError(f'--out {args.out} is a folder; give the file to write')
     if args.out.exists() and not args.force:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
 
@@ -41,12 +42,12 @@ class Difference(NamedTuple):
 
 
 class Session:
-    """A graph in onnxruntime, on the CPU."""
+    """A graph in onnxruntime, on the CPU, with as many threads as PyTorch has."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         import onnxruntime
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4  # what fails is raised
         self._session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
 

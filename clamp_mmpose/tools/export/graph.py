@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import inspect
+import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -79,9 +80,14 @@ def write_graph(graph: PoseGraph, path: Path, *, size: tuple[int, int], batch: i
         if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
             settings['dynamo'] = False
         settings['dynamic_axes'] = {name: {0: 'batch'} for name in ('image', *graph.output_names)}
-    with torch.no_grad(), _without_fast_attention(), warnings.catch_warnings():
+    with torch.no_grad(), _without_fast_attention(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')  # of sizes that become constants, as they should
-        torch.onnx.export(graph, (image, ), str(path), **settings)
+        try:
+            torch.onnx.export(graph, (image, ), str(path), **settings)
+        except Exception as error:
+            reason = ' '.join(str(error).split())[:300]
+            raise ValueError(f"PyTorch's exporter '{exporter}' cannot write this model with --opset {opset}: "
+                             f'{reason}') from error
 
 
 def _make_text_constant(neck: LanguageNeck) -> None:

@@ -144,8 +144,11 @@ def _load_weights(model: TopdownPoseEstimator, path: str) -> dict:
     weights = type(weights)((key.removeprefix('module.'), value) for key, value in weights.items())
     if meta is not None:
         weights._metadata = meta
-    missing = [key for key in model.load_state_dict(weights, strict=False).missing_keys
-               if not key.endswith('num_batches_tracked')]
+    try:
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    except RuntimeError as error:  # of another shape
+        raise ValueError(f'{path} is the checkpoint of another model: {error}') from None
+    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     if missing:
         raise ValueError(f'{path} is the checkpoint of another model: it lacks {len(missing)} weights of this one, '
                          f'such as {", ".join(missing[:3])}')

@@ -47,7 +47,8 @@ def read_requirements(name):
 extras = {
     'mim': read_requirements('mminstall'),
     'blip': read_requirements('blip'),
-    'tests': read_requirements('tests'),
+    'export': read_requirements('export'),
+    'tests': read_requirements('tests') + read_requirements('export'),
 }
 extras['all'] = sorted({requirement for group in extras.values() for requirement in group})
 

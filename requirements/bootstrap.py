@@ -118,7 +118,7 @@ def installs(name, *arguments, files=()):
     return Step(name, lambda: must(*pip('install', *arguments)), (*arguments, *files))
 
 
-LISTS = [ROOT / 'requirements' / (name + '.txt') for name in ('runtime', 'mminstall', 'blip', 'tests')]
+LISTS = [ROOT / 'requirements' / (name + '.txt') for name in ('runtime', 'mminstall', 'blip', 'export', 'tests')]
 PACKAGE_FILES = (ROOT / 'setup.py', ROOT / 'pyproject.toml', ROOT / 'clamp_mmpose' / 'version.py')
 BUILD_TOOLS = ('pip', 'setuptools', 'wheel', 'cython', 'numpy', 'packaging', 'ninja', 'psutil')
 STEPS = (

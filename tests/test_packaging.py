@@ -122,6 +122,7 @@ def test_extras_bring_openmmlab_and_transformers(wheel):
             extras.setdefault(extra, set()).add(re.match(r'[\w-]+', requirement).group())
     assert extras['mim'] == {'mmcv', 'mmdet', 'mmengine', 'mmpose'}
     assert extras['blip'] == {'transformers'}
+    assert extras['export'] == {'onnx', 'onnxruntime'} <= extras['tests']
     assert extras['all'] == extras['mim'] | extras['blip'] | extras['tests']
 
 
@@ -144,7 +145,7 @@ def requirement_names(lines):
 
 
 def test_every_import_comes_with_a_declared_requirement():
-    files = [ROOT / 'requirements' / f'{name}.txt' for name in ('runtime', 'mminstall', 'blip')]
+    files = [ROOT / 'requirements' / f'{name}.txt' for name in ('runtime', 'mminstall', 'blip', 'export')]
     declared = requirement_names(line for path in files for line in path.read_text().splitlines())
     provided = declared.union(*(requirement_names(importlib.metadata.requires(name) or []) for name in declared))
     owners = importlib.metadata.packages_distributions()

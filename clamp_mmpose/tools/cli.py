@@ -22,6 +22,7 @@ COMMANDS = {
     'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',
     'evidence': 'evidence',
+    'export': 'export',
     'infer': 'infer',
     'make-splits': 'make_splits',
     'make-toy-data': 'make_toy_data',

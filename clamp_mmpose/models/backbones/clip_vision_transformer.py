@@ -115,7 +115,8 @@ class CLIPVisionTransformer(CLIPBackbone):
 
 def _to_map(tokens: Tensor, h: int, w: int) -> Tensor:
     """(B, 1 + h * w, C) with the class token first -> (B, C, h, w)."""
-    return tokens[:, 1:].transpose(1, 2).unflatten(2, (h, w))
+    x = tokens[:, 1:].transpose(1, 2)
+    return x.reshape(*x.shape[:2], h, w)
 
 
 def _resolve_indices(out_indices: Sequence[int], num_blocks: int) -> list[int]:

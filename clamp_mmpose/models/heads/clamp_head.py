@@ -131,9 +131,8 @@ class CLAMPHead(HeatmapHead):
 
     def _predict_maps(self, feats: VisionLanguageFeatures) -> Tensor:
         if not self.fixed_keypoints:
-            B, K, h, w = feats.score_map.shape
-            maps = self.score_head(feats.score_map.reshape(B * K, 1, h, w))  # (B * K, maps per keypoint, H, W)
-            return maps.reshape(B, -1, *maps.shape[-2:])
+            maps = self.score_head(feats.score_map.flatten(0, 1)[:, None])  # (B * K, maps per keypoint, H, W)
+            return maps.reshape(-1, feats.score_map.shape[1] * maps.shape[1], *maps.shape[-2:])
         if feats[-1].shape[1] != self.in_channels:
             raise ValueError(f'in_channels={self.in_channels} of CLAMPHead, but the last map in front of it has '
                              f"{feats[-1].shape[1]} channels: the backbone's and one per keypoint name of the neck")

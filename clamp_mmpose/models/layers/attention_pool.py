@@ -43,4 +43,5 @@ def attend(pool: nn.Module, x: Tensor, grid_size: tuple[int, int], *, crop: bool
         q_proj_weight=pool.q_proj.weight,
         k_proj_weight=pool.k_proj.weight,
         v_proj_weight=pool.v_proj.weight)
-    return tokens[0], tokens[1:].permute(1, 2, 0).unflatten(2, (h, w))
+    dense = tokens[1:].permute(1, 2, 0)
+    return tokens[0], dense.reshape(*dense.shape[:2], h, w)

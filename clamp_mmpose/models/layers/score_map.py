@@ -10,7 +10,8 @@ def compute_score_map(dense: Tensor, text: Tensor) -> Tensor:
     ``dense`` (B, D, h, w) and ``text`` (B, K, D) give (B, K, h, w), in [-1, 1]. The norms are taken in full precision,
     where the guard against a zero vector does not underflow.
     """
-    B, _, h, w = dense.shape
+    h, w = dense.shape[-2:]
     image = F.normalize(full_precision(dense), dim=1).to(dense.dtype).flatten(2)
     prompts = F.normalize(full_precision(text), dim=2).to(dense.dtype)
-    return (prompts @ image).reshape(B, -1, h, w)
+    scores = prompts @ image
+    return scores.reshape(*scores.shape[:2], h, w)

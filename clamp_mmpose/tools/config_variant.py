@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 
 def load_variant(config: Path, options: dict):
     """The ``mmengine.Config`` of a file with changes: dotted keys, as in ``--cfg-options``."""
     from mmengine.config import Config
-    cfg = Config.fromfile(config, import_custom_modules=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # pkg_resources, for each `mmpose::` base
+        cfg = Config.fromfile(config, import_custom_modules=False)
     cfg.merge_from_dict(options)
     return cfg
 

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 def build_without_memory(model: dict) -> nn.Module:
     """The estimator of a config's ``model`` in eval mode, on torch's meta device: shapes without values."""
-    import clamp_mmpose  # noqa: F401  (registers the parts)
     import torch
     from mmengine.registry import init_default_scope
     from mmpose.models import build_pose_estimator
+
+    import clamp_mmpose  # noqa: F401  (registers the parts)
     init_default_scope('mmpose')
     with torch.device('meta'):
         return build_pose_estimator(model).eval()

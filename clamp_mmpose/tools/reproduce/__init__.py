@@ -17,7 +17,7 @@ HELP = "train and test the rows of CLAMP's tables whose data is there, and write
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('method', choices=['clamp'], help='whose tables')
     parser.add_argument('--table', nargs='+', metavar='T', help="tables, such as 3, or a toy's protocol (default: all)")
-    parser.add_argument('--row', nargs='+', metavar='TEXT', help='rows whose table, name or config has one of these in it')
+    parser.add_argument('--row', nargs='+', metavar='TEXT', help='rows with this in table, name or config')
     parser.add_argument('--list', action='store_true', help='show the rows, their data and state, and run nothing')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S',
                         help='of the trainings and of the splits that are drawn (default: 0 1 2)')
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder that has ap10k, animalpose and coco (default: %(default)s)')
     parser.add_argument('--clip-weights', type=Path, metavar='DIR',
                         help="folder with OpenAI's RN50.pt, ViT-B-16.pt and ViT-L-14.pt (default: open_clip downloads)")
-    parser.add_argument('--gpus', type=int, metavar='N', help='the learning rate follows (default: one GPU, or the CPU)')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='changes to every config, as of mim train')
+    parser.add_argument('--gpus', type=int, metavar='N', help='the learning rate follows (default: a GPU, or the CPU)')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='changes to all configs, as of mim train')
     parser.add_argument('--restart', action='store_true',
                         help='set aside runs whose config or data has changed, and train them anew')
     parser.add_argument('--work-dir', type=Path, metavar='DIR',

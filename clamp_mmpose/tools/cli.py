@@ -21,6 +21,7 @@ COMMANDS = {
     'demo-pipeline': 'demo_pipeline',
     'doctor': 'doctor',
     'evidence': 'evidence',
+    'make-splits': 'make_splits',
     'make-toy-data': 'make_toy_data',
     'reproduce': 'reproduce',
     'visualize': 'visualize',

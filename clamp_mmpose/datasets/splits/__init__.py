@@ -1,0 +1,16 @@
+"""Evaluation protocols as annotation files: unseen families, few shots, shares of the data, shared keypoints.
+
+Everything here reads COCO-style files and writes files that MMPose's datasets and ``CocoMetric`` read unchanged.
+"""
+from .coco_file import CocoFile, is_usable, read_coco
+from .draw import draw
+from .family_split import FamilySplit, split_by_family
+from .few_shot import few_shot
+from .fraction import FractionDraw
+from .groups import Group, Taxonomy
+from .split_file import SplitFile, folder_of, write_files
+
+__all__ = [
+    'CocoFile', 'FamilySplit', 'FractionDraw', 'Group', 'SplitFile', 'Taxonomy', 'draw', 'few_shot', 'folder_of',
+    'is_usable', 'read_coco', 'split_by_family', 'write_files'
+]

@@ -31,7 +31,8 @@ def shorten(epochs: int) -> dict:
 
 def relocate(cfg: dict, data_root: Path) -> dict:
     """Reads everything that the config has under its ``data_root`` from another folder."""
-    old, new, options = cfg['data_root'], f'{data_root}/', {}
+    old, new = cfg['data_root'], f'{data_root}/'
+    options = {'data_root': new}
     for stage in ('train', 'val', 'test'):
         dataset = cfg[f'{stage}_dataloader']['dataset']
         for key in ('data_root', 'bbox_file'):

@@ -20,7 +20,8 @@ INTRODUCTION = """# {title}
 Written by `clamp-mmpose reproduce`. AP and AR in %, on the split that the paper names: *ours* is the best checkpoint
 on it, as the released code chooses, *last epoch* the last one. Of several seeds the mean, and the least and greatest.
 """
-PAPER = """*Difference* is ours less the paper's. Parameters leave out the text tower and the score map's upsampling; operations are multiply-adds as mmcv's counter sees them, the text embedded beforehand.
+PAPER = """*Difference*: ours less the paper's. Parameters leave out the text tower and the upsampling of the score map,
+operations are multiply-adds as mmcv's counter sees them, the text embedded beforehand.
 """
 TOY = """Generated animals, random weights, each training as long as the others of this table: {animals} animals seen.
 *Difference* is to the same protocol's SimpleBaseline, seed by seed; *paper* is that difference in the paper, with

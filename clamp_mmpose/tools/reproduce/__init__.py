@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     toy = parser.add_argument_group('on generated animals')
     toy.add_argument('--toy', action='store_true', help='the same protocols without data, on a CPU')
     toy.add_argument('--pictures', type=int, default=800, metavar='N', help='training pictures (default: %(default)s)')
-    toy.add_argument('--animals', type=int, default=4000, metavar='N',
+    toy.add_argument('--animals', type=int, default=8000, metavar='N',
                      help='animals that one training sees, whatever the size of its set (default: %(default)s)')
 
 

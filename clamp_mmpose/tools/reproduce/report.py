@@ -23,7 +23,7 @@ on it, as the released code chooses, *last epoch* the last one. Of several seeds
 PAPER = """*Difference*: ours less the paper's. Parameters leave out the text tower and the upsampling of the score map,
 operations are multiply-adds as mmcv's counter sees them, the text embedded beforehand.
 """
-TOY = """Generated animals, random weights, each training as long as the others of this table: {animals} animals seen.
+TOY = """Generated animals, random weights, each training sees about {animals} animals, whatever the size of its set.
 *Difference* is to the same protocol's SimpleBaseline, seed by seed; *paper* is that difference in the paper, with
 pretrained CLIP on real animals. One table says nothing about the other's numbers.
 """

@@ -42,8 +42,8 @@ def test_links_lead_to_files_and_headings(document):
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_exist(document):
     text = document.read_text(encoding='utf-8')
-    targets = set(re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))
-    assert set(re.findall(r'(?:`|^)make ([a-z]+)', text, re.MULTILINE)) <= targets
+    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))
+    assert set(re.findall(r'(?:`|^)make ([a-z-]+)', text, re.MULTILINE)) <= targets
     assert set(re.findall(r'(?:`|^)clamp-mmpose ([a-z-]+)', text, re.MULTILINE)) <= set(COMMANDS)
     for config in re.findall(r'configs/\w+/[\w.-]+\.py', text):
         assert (ROOT / config).exists()

@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import warnings
 from pathlib import Path
 
 
 def load_variant(config: Path, options: dict):
     """The ``mmengine.Config`` of a file with changes: dotted keys, as in ``--cfg-options``."""
+    cfg = copy.deepcopy(_load(config))
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+@functools.cache
+def _load(config: Path):
     from mmengine.config import Config
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # pkg_resources, for each `mmpose::` base
-        cfg = Config.fromfile(config, import_custom_modules=False)
-    cfg.merge_from_dict(options)
-    return cfg
+        return Config.fromfile(config, import_custom_modules=False)
 
 
 def shorten(epochs: int) -> dict:

@@ -29,7 +29,7 @@ class Campaign:
         self.work_dir = args.work_dir or Path('work_dirs', 'reproduce_toy' if args.toy else 'reproduce')
         self.out = args.out or self.work_dir / 'table.md'
         self.setting = Setting(
-            self.work_dir, self.work_dir / 'data' if args.toy else args.data_root, args.gpus,
+            self.work_dir, self.work_dir / f'data_{args.pictures}' if args.toy else args.data_root, args.gpus,
             args.animals if args.toy else None, _parse_options(args.cfg_options), args.clip_weights)
         paper = read_rows(args.method)
         rows = read_toy_rows() if args.toy else paper
@@ -65,16 +65,23 @@ class Campaign:
         for number, run in enumerate(runs.values(), 1):
             name = f'{names[run.config]}, seed {run.seed}'
             print(f'\n[{number} of {len(runs)}] {name}', flush=True)
-            missing = [] if run.status() == DONE else run.needs.missing()
-            if missing:
-                skipped[name] = ', '.join(map(_shown, missing))
-                print(f'skipped: no {skipped[name]}')
-            elif self._run_one(run):
-                done += 1
-            else:
-                failed.append(name)
+            with run.locked() as mine:
+                reason = self._reason_to_skip(run, mine)
+                if reason:
+                    skipped[name] = reason
+                    print(f'skipped: {reason}')
+                elif self._run_one(run):
+                    done += 1
+                else:
+                    failed.append(name)
             self.report.write(self.out)
         return self._summarise(done, failed, skipped)
+
+    def _reason_to_skip(self, run: Run, mine: bool) -> str:
+        if not mine:
+            return f'another process is at {_shown(run.folder)}'
+        missing = [] if run.status() == DONE else run.needs.missing()
+        return f'there is no {", ".join(map(_shown, missing))}' if missing else ''
 
     def _run_one(self, run: Run) -> bool:
         status = run.status()
@@ -86,33 +93,29 @@ class Campaign:
                   f'{_shown(run.folder)}; '
                   '--restart sets that aside and trains anew')
             return False
-        with run.locked() as mine:
-            if not mine:
-                print(f'not run: another process is at {_shown(run.folder)}')
-                return False
-            if status == CHANGED:
-                print(f'set aside: {_shown(run.set_aside())}')
-            log = run.folder / 'commands.log'
-            try:
-                run.make(log)
-                state = run.go_on({'commit': code_version(), 'device': describe_device(self.args.gpus)})
-            except subprocess.CalledProcessError as error:
-                print(f'failed with status {error.returncode}; the end of {_shown(log)}:')
-                print('\n'.join(log.read_text(errors='replace').splitlines()[-LOG_LINES:]))
-                return False
+        if status == CHANGED:
+            print(f'set aside: {_shown(run.set_aside())}')
+        log = run.folder / 'commands.log'
+        try:
+            run.make(log)
+            state = run.go_on({'commit': code_version(), 'device': describe_device(self.args.gpus)})
+        except subprocess.CalledProcessError as error:
+            print(f'failed with status {error.returncode}; the end of {_shown(log)}:')
+            print('\n'.join(log.read_text(errors='replace').splitlines()[-LOG_LINES:]))
+            return False
         best, last = (state['results'][which] for which in ('best', 'last'))
         print(f'AP {best["AP"]:.1f} at epoch {best["epoch"]}, {last["AP"]:.1f} after the last, '
               f'in {state["minutes"]:.1f} minutes')
         return True
 
     def _summarise(self, done: int, failed: list[str], skipped: dict[str, str]) -> int:
-        print(f'\n{done} done, {len(failed)} failed or changed, {len(skipped)} without data')
+        print(f'\n{done} done, {len(failed)} failed or changed, {len(skipped)} skipped')
         for name in failed:
             print(f'failed: {name}', file=sys.stderr)
         if not done and not failed:
             print('reproduce: error: nothing could be run:', file=sys.stderr)
-            for name, missing in skipped.items():
-                print(f'  {name}: no {missing}', file=sys.stderr)
+            for name, reason in skipped.items():
+                print(f'  {name}: {reason}', file=sys.stderr)
             return 2
         print(f'written: {self.out}, {self.out.with_suffix(".csv")}')
         return 1 if failed else 0
@@ -186,7 +189,8 @@ def _describe_needs(runs: list[Run]) -> list[str]:
             if path.exists():
                 lines[f'present  {_shown(path)}'] = None
             elif path in needs.splits:
-                lines[f'to make  {_shown(path)}'] = None
+                sources = ', '.join(_shown(source) for source in needs.splits[path].sources)
+                lines[f'to make  {_shown(path)} from {sources}'] = None
         lines.update((f'missing  {_shown(path)}', None) for path in missing)
         lines.update((f'weights  {name}', None) for name in needs.weights)
     return list(lines)

@@ -41,10 +41,6 @@ class Needs(NamedTuple):
                                              if split else [path]))
         return list(missing)
 
-    def to_make(self) -> dict[Path, Split]:
-        """The splits that are not there yet."""
-        return {path: split for path, split in self.splits.items() if not path.exists()}
-
 
 def needs_of(cfg: dict) -> Needs:
     """What a config reads from where it looks for its data."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 
 from ..cli import read_constant
 from ..commands import PACKAGE
+from ..processor import describe_processor
 
 
 def code_version() -> str:
@@ -20,12 +22,12 @@ def code_version() -> str:
         return version
 
 
+@functools.cache
 def describe_device(gpus: int | None) -> str:
-    """The accelerators in use, or the processor."""
+    """The GPUs in use, or the processor."""
     import torch
     if torch.cuda.is_available():
         return f'{gpus or 1} x {torch.cuda.get_device_name()}'
-    from ..bench.report import describe_processor
     return describe_processor('cpu')
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from ..commands import find_config
 
@@ -20,7 +20,8 @@ METRICS = {  # the name in CocoMetric's results -> in the paper's tables
 PARAMETERS, OPERATIONS = 'Parameters (M)', 'GFLOPs'  # those of Table 7
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Row:
     """One row of a table: ``paper`` is metric -> the authors' value, a number, words or None."""
 
     table: str  # '1' to '11' and 'supplement', or the name of a toy protocol
@@ -53,7 +54,7 @@ def read_rows(method: str) -> list[Row]:
 
 def read_toy_rows() -> list[Row]:
     """The rows of the toy protocols, each protocol's baseline first."""
-    rows = [_row(key, model, {'AP': None})._replace(imitates=imitated) for model in _models()
+    rows = [_row(key, model, {'AP': None}, imitated) for model in _models()
             for key, imitated in _mapping(model, 'Toy Rows').items()]
     protocols = list(dict.fromkeys(row.table for row in rows))
     return sorted(rows, key=lambda row: (protocols.index(row.table), not row.is_baseline))
@@ -66,11 +67,19 @@ def select(rows: Sequence[Row], tables: Iterable[str] | None, names: Iterable[st
     if unknown:
         raise ValueError(f'--table {" ".join(unknown)}: there are {", ".join(known)}')
     tables = [table.lower() for table in tables or known]
-    chosen = [row for row in rows if row.table in tables
-              and (names is None or any(name.lower() in f'{row.key} {row.config.stem}'.lower() for name in names))]
+    chosen = [row for row in rows if row.table in tables]
+    if names is not None:
+        chosen = list(dict.fromkeys(row for name in names for row in _named(chosen, name.lower())))
+        chosen.sort(key=rows.index)
     if not chosen:
         raise ValueError(f'--row {" ".join(map(repr, names))}: no row has it in its name; --list shows them')
     return chosen
+
+
+def _named(rows: Sequence[Row], name: str) -> list[Row]:
+    """Rows of exactly this name, else those that have it in their name or config."""
+    exact = [row for row in rows if name in (row.name.lower(), row.key.lower(), row.config.stem)]
+    return exact or [row for row in rows if name in f'{row.key} {row.config.stem}'.lower()]
 
 
 def _models() -> list[dict]:
@@ -85,6 +94,6 @@ def _mapping(model: dict, key: str) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _row(key: str, model: dict, paper: dict) -> Row:
+def _row(key: str, model: dict, paper: dict, imitates: str | None = None) -> Row:
     table, name = re.fullmatch(r'(?:Table )?([\w-]+), (.+)', key).groups()
-    return Row(table, name, Path(model['Config']), paper)
+    return Row(table, name, Path(model['Config']), paper, imitates)

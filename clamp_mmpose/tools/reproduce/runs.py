@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime
 import fcntl
 import hashlib
@@ -80,9 +81,15 @@ class Run:
         return f'epoch {self._epoch() or 0} of {self.state.get("epochs", "?")}'
 
     def make(self, log: Path) -> None:
-        """Makes the splits that are not there. CalledProcessError where make-splits refuses."""
-        for split in dict.fromkeys(self.needs.to_make().values()):
-            call(*split.command, log=log)
+        """Makes the splits. CalledProcessError where make-splits refuses.
+
+        Of one that is there make-splits says whether its sources still give it; without them it is taken as it is.
+        """
+        splits = self.needs.splits
+        for split in dict.fromkeys(splits.values()):
+            made = all(path.exists() for path, other in splits.items() if other == split)
+            if not made or all(source.exists() for source in split.sources):
+                call(*split.command, log=log)
 
     def go_on(self, origin: dict) -> dict:
         """Trains and tests, or what is left of it; returns the new state. ``origin``: commit and device."""
@@ -134,13 +141,13 @@ class Run:
         file = re.sub(r'-seed\d+\.json$', f'-seed{self.seed}.json', cfg.train_dataloader.dataset.ann_file)
         cfg.merge_from_dict({key: file})
         data_root = self.setting.data_root.resolve() / Path(cfg.data_root).name
-        recipe = cfg.copy()
+        recipe = copy.deepcopy(cfg)
         if self.setting.animals:
             annotations = data_root / file
             if annotations.exists():
                 count = len(json.loads(annotations.read_text())['annotations'])
                 recipe.merge_from_dict(shorten(max(1, round(self.setting.animals / count))))
-            cfg = recipe.copy()
+            cfg = copy.deepcopy(recipe)
             recipe = recipe if annotations.exists() else None
         cfg.merge_from_dict(relocate(cfg, data_root))
         if self.setting.clip_weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ def count_operations(model: nn.Module, input_size: tuple[int, int]) -> int:
     def inputs(shape: tuple[int, ...]) -> dict:
         return dict(inputs=torch.zeros(1, *shape, device='meta'), data_samples=None)
 
-    operations, _ = get_model_complexity_info(
-        model, (3, height, width), input_constructor=inputs, print_per_layer_stat=False, as_strings=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of the counter's own doings
+        operations, _ = get_model_complexity_info(
+            model, (3, height, width), input_constructor=inputs, print_per_layer_stat=False, as_strings=False)
     return operations
 
 

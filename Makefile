@@ -10,7 +10,7 @@ unexport PYTHONPATH PYTHONHOME
 # Threads that spin long while they wait cost several times the time where the machine has other work, as in CI.
 test check: export GOMP_SPINCOUNT ?= 400
 
-.PHONY: help setup demo demo-pipeline test check bench evidence clean
+.PHONY: help setup demo demo-pipeline test check bench evidence reproduce-toy clean
 
 help:
 	@echo 'make demo    set up, draw toy animals, train CLAMP on them, test it, draw what it sees'
@@ -19,6 +19,7 @@ help:
 	@echo 'make check   set up, run ruff and the tests'
 	@echo 'make bench   set up, measure speed and memory, write docs/benchmarks.md'
 	@echo 'make evidence  set up, train toy models with and without language, write docs/evidence.md'
+	@echo 'make reproduce-toy  set up, run the protocols of CLAMP on toy animals, write docs/reproduce_toy.md'
 	@echo 'make setup   make .venv with the pinned set, or bring it up to date'
 	@echo 'make clean   remove what builds and tools leave behind; .venv, data and work_dirs stay'
 	@echo
@@ -45,6 +46,9 @@ bench: setup
 
 evidence: setup
 	@$(VENV_PATH) clamp-mmpose evidence --out docs/evidence.md
+
+reproduce-toy: setup
+	@$(VENV_PATH) clamp-mmpose reproduce clamp --toy --out docs/reproduce_toy.md
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

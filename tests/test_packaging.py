@@ -169,6 +169,14 @@ def test_mim_finds_the_models_of_the_installed_package(installed):
 
 
 @pytest.mark.slow
+def test_the_installed_package_knows_the_rows_of_its_papers(installed):
+    command = (installed / 'bin' / 'clamp-mmpose', 'reproduce', 'clamp', '--list', '--table', '3')
+    output = call(*command, cwd=installed, PYTHONPATH=str(installed), PYTHONWARNINGS='ignore')
+    assert 'Table 3, CLAMP, Bovidae to Canidae: paper AP 46.9' in output
+    assert 'missing  data/ap10k/annotations/ap10k-train-split1.json' in output
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('script', ['train', 'test'])
 def test_mim_starts_the_scripts_of_mmpose_for_a_bare_config_name(installed, script):
     config = 'clamp_rn50_4xb32-210e_ap10k-256x256.py'

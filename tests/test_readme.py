@@ -42,8 +42,8 @@ def test_links_lead_to_files_and_headings(document):
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_exist(document):
     text = document.read_text(encoding='utf-8')
-    targets = set(re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))
-    assert set(re.findall(r'(?:`|^)make ([a-z]+)', text, re.MULTILINE)) <= targets
+    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))
+    assert set(re.findall(r'(?:`|^)make ([a-z-]+)', text, re.MULTILINE)) <= targets
     assert set(re.findall(r'(?:`|^)clamp-mmpose ([a-z-]+)', text, re.MULTILINE)) <= set(COMMANDS)
     for config in re.findall(r'configs/\w+/[\w.-]+\.py', text):
         assert (ROOT / config).exists()
@@ -145,13 +145,39 @@ def test_mim_reads_the_model_index(model_index, monkeypatch):
     assert len(search.filter_by_conditions(table, 'epochs>100')) == sum('210e' in name for name in CONFIGS)
 
 
+def paper_rows(model):
+    """The rows of the paper that a model stands for: (name or None, AP as the table prints it or None)."""
+    result = model['Metadata']['Paper Result']
+    if isinstance(result, dict):
+        return [(name, '-' if metrics['AP'] is None else str(metrics['AP'])) for name, metrics in result.items()]
+    value = re.search(r'AP (\d+\.\d)', result)
+    return [] if result.startswith('none') else [(None, value and value.group(1))]
+
+
 def test_method_readme_has_a_row_for_every_row_of_the_paper(model_index):
     for model in model_index['Models']:
-        if not model['Metadata']['Paper Result'].startswith('none'):
-            method = ROOT / Path(model['Config']).parent
-            rows = [line for line in (method / 'README.md').read_text(encoding='utf-8').splitlines()
-                    if f']({Path(model["Config"]).name})' in line and line.startswith('|')]
-            assert len(rows) == 1
-            value = re.search(r'AP (\d+\.\d)', model['Metadata']['Paper Result'])
-            assert value is None or f'| {value.group(1)} |' in rows[0]
-            assert f"| {model['Metadata']['Our Result']} |" in rows[0]
+        method = ROOT / Path(model['Config']).parent
+        linked = [line for line in (method / 'README.md').read_text(encoding='utf-8').splitlines()
+                  if f']({Path(model["Config"]).name})' in line and line.startswith('|')]
+        named = paper_rows(model)
+        if named:
+            assert len(linked) == len(named), model['Name']
+        for name, value in named:
+            (row, ) = [line for line in linked if name is None or line.startswith(f'| {name} |')]
+            assert value is None or f'| {value} |' in row
+            assert f"| {model['Metadata']['Our Result']} |" in row
+
+
+def test_the_rows_of_a_paper_have_distinct_names_and_plausible_values(model_index):
+    rows = []
+    for model in model_index['Models']:
+        result = model['Metadata']['Paper Result']
+        rows += result.items() if isinstance(result, dict) else []
+    names = [name for name, _ in rows]
+    assert len(names) == len(set(names)) > 50
+    known = {'AP', 'AP50', 'AP75', 'APM', 'APL', 'AR', 'Parameters (M)', 'GFLOPs'}
+    for name, metrics in rows:
+        assert set(metrics) <= known and 'AP' in metrics, name
+        if 'AP75' in metrics:
+            assert metrics['AP75'] < metrics['AP50'] and metrics['AP'] < metrics['AP50'], name
+            assert metrics['AP'] < metrics['AR'], name

@@ -68,7 +68,10 @@ def shrink_model(model: dict) -> dict:
         tower = backbone['arch']
         narrower = channels - (32 if isinstance(tower['layers'], list) else 1) * tower['width']
     backbone.pop('init_cfg', None)
-    text_encoder = (model.get('neck') or {}).get('text_encoder')
+    neck = model.get('neck') or {}
+    text_encoder = neck.get('text_encoder')
+    if text_encoder is None and narrower and 'embed_dim' in neck:
+        neck['embed_dim'] = tower['embed_dim']  # of a learned matrix
     if text_encoder:
         if isinstance(text_encoder.get('arch'), str):
             text_encoder['arch'], _ = shrink_architecture(text_encoder['arch'], 'text')

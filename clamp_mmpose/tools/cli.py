@@ -26,10 +26,11 @@ COMMANDS = {
     'infer': 'infer',
     'make-splits': 'make_splits',
     'make-toy-data': 'make_toy_data',
+    'reproduce': 'reproduce',
     'visualize': 'visualize',
 }
 # These use the standard library alone and run without `import clamp_mmpose`, which needs MMPose and PyTorch.
-STANDALONE = {'doctor', 'demo', 'demo-pipeline', 'evidence'}
+STANDALONE = {'doctor', 'demo', 'demo-pipeline', 'evidence', 'reproduce'}
 
 
 def read_constant(path: Path, name: str) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from .commands import attempt, best_checkpoint, call, find_config
 
 HELP = 'draw toy animals, train CLAMP on them, test it, and draw what it sees; some minutes on two cores'
 
@@ -40,16 +37,6 @@ def _demo(work_dir: Path) -> None:
     print(f'AP {json.loads(metrics.read_text())["coco/AP"]:.3f} on animals it has not seen')
 
 
-def attempt(steps: Callable[[], None]) -> int:
-    """Runs the steps of a demo. Returns 0, or 1 after saying which command failed."""
-    try:
-        steps()
-    except subprocess.CalledProcessError as error:
-        print(f'\nThis command failed with status {error.returncode}:\n{shlex.join(error.cmd)}', file=sys.stderr)
-        return 1
-    return 0
-
-
 def draw_animals() -> None:
     """Draws the data that the toy configs read, unless they are there."""
     call('clamp-mmpose', 'make-toy-data', DATA, '--kind', 'animals', '--train', 300)
@@ -59,29 +46,3 @@ def train(package: str, config: Path, work_dir: Path) -> Path:
     """Trains by ``mim train PACKAGE``; returns the best checkpoint."""
     call('mim', 'train', package, config, '--work-dir', work_dir)
     return best_checkpoint(work_dir)
-
-
-def call(*command: object) -> None:
-    """Shows a command and runs it; raises CalledProcessError if it fails."""
-    words = [str(part) for part in command]
-    print(f'\n$ {shlex.join(words)}', flush=True)
-    # mim and clamp-mmpose of this very Python, whether or not its environment is activated
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', os.defpath)])
-    # Threads that spin long while they wait for each other take five times as long where the machine has other work;
-    # threads that do not spin at all take twice as long where it has none.
-    subprocess.run(words, env={'GOMP_SPINCOUNT': '400', **os.environ, 'PATH': path}, check=True)
-
-
-def find_config(config: Path) -> Path:
-    """A shipped config: in the checkout this runs from, else in the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    path = package.parent / config
-    if not path.exists():
-        path = package / '.mim' / config
-    return Path(os.path.relpath(path))
-
-
-def best_checkpoint(work_dir: Path) -> Path:
-    """The best checkpoint of the latest training in a folder, or its last one where none was called best."""
-    best = sorted(work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
-    return best[-1] if best else Path((work_dir / 'last_checkpoint').read_text().strip())

@@ -9,7 +9,8 @@ import statistics
 import time
 from pathlib import Path
 
-from .demo import attempt, call, find_config
+from .commands import attempt, call, find_config
+from .config_variant import load_variant, relocate, shorten
 
 HELP = 'train toy models with and without the parts of a method, several seeds each; an hour on two cores'
 FOLDER = Path('configs', 'denseclip')
@@ -72,20 +73,12 @@ def _compare(args: argparse.Namespace) -> None:
 def _train(config: str, seed: int, args: argparse.Namespace, data: Path) -> tuple[float, float]:
     """AP after the last epoch, and the minutes that it took."""
     work_dir = args.work_dir / f'{config}_seed{seed}'
-    root, annotations = f'{data}/toyanimals/', 'annotations/ap10k-val-split1.json'
-    options = {
-        'randomness.seed': seed,
-        'train_cfg.max_epochs': args.epochs,
-        'train_cfg.val_interval': args.epochs,
-        'param_scheduler.1.end': args.epochs,
-        'param_scheduler.1.T_max': args.epochs,
-        'train_dataloader.dataset.data_root': root,
-        'val_dataloader.dataset.data_root': root,
-        'val_evaluator.ann_file': root + annotations,
-    }
+    cfg = load_variant(find_config(FOLDER / f'{config}{ENDING}'), {'randomness.seed': seed, **shorten(args.epochs)})
+    cfg.merge_from_dict(relocate(cfg, data / 'toyanimals'))
+    variant = work_dir.with_name(f'{work_dir.name}.py')
+    cfg.dump(variant)
     started = time.time()
-    call('mim', 'train', 'mmpose', find_config(FOLDER / f'{config}{ENDING}'), '--work-dir', work_dir,
-         '--cfg-options', *(f'{key}={value}' for key, value in options.items()))
+    call('mim', 'train', 'mmpose', variant, '--work-dir', work_dir)
     latest = max(work_dir.glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime)
     logged = [json.loads(line) for line in latest.read_text().splitlines()]
     return [row['coco/AP'] for row in logged if 'coco/AP' in row][-1], (time.time() - started) / 60

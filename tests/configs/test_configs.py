@@ -196,3 +196,104 @@ def test_the_recipes_are_the_released_ones(name):
             assert rates[id(parameter)] == pytest.approx(rate if key.startswith('backbone') else 5e-4), key
             plain = 'norm' in key or ('rn50' in name and 'bias' in key)
             assert decays[id(parameter)] == (0 if plain else 1e-4), key
+
+
+AP10K, COCO = '4xb32-210e_ap10k-256x256', '4xb32-210e_coco-256x192'
+PAIRS = ('bovidae2canidae', 'canidae2felidae', 'bovidae2equidae', 'bovidae2felidae', 'canidae2cricetidae',
+         'canidae2equidae')
+SPLITS = [  # config, the recipe whose delta it is, training file, test file
+    *((f'{model}_4xb16-210e_ap10k-20shot-256x256', f'{model}_{AP10K}',
+       'ap10k-train-split1_20shot-seed0', 'ap10k-val-split1')
+      for model in ('simplebaseline_resnet50', 'simplebaseline_clip-rn50', 'clamp_rn50', 'simplebaseline_clip-vit-b16',
+                    'clamp_vit-b16')),
+    *((f'{model}_4xb32-210e_ap10k-{pair}-256x256', f'{model}_{AP10K}',
+       f'ap10k-train-split1_{pair.split("2")[0]}', f'ap10k-val-split1_{pair.split("2")[1]}')
+      for model in ('simplebaseline_clip-rn50', 'clamp_rn50') for pair in PAIRS),
+    *((f'{model}_4xb32-210e_coco-{percent}pct-256x192', f'{model}_{COCO}',
+       f'person_keypoints_train2017_{percent}pct-seed0', 'person_keypoints_val2017')
+      for model in ('simplebaseline_clip-vit-b16', 'clamp_vit-b16') for percent in (1, 2, 3, 5, 10)),
+]
+
+
+@pytest.mark.parametrize('name, recipe, train, test', SPLITS, ids=[name for name, *_ in SPLITS])
+def test_a_protocol_changes_the_files_and_for_few_shots_batch_and_rate(name, recipe, train, test):
+    cfg, base = load(f'clamp/{name}.py'), load(f'clamp/{recipe}.py')
+    assert cfg.train_dataloader.dataset.ann_file == f'annotations/{train}.json'
+    for stage in ('val', 'test'):
+        assert cfg[f'{stage}_dataloader'].dataset.ann_file == f'annotations/{test}.json'
+        assert cfg[f'{stage}_evaluator'].ann_file == f'{cfg.data_root}annotations/{test}.json'
+    few = '20shot' in name
+    assert cfg.train_dataloader.batch_size == (16 if few else 32)
+    assert cfg.auto_scale_lr.base_batch_size == (64 if few else 128)
+    assert cfg.optim_wrapper.optimizer.lr == (5e-5 if few and 'vit' in name else 5e-4)
+    assert cfg.optim_wrapper.paramwise_cfg == base.optim_wrapper.paramwise_cfg
+    for same in ('model', 'codec', 'param_scheduler', 'train_cfg', 'train_pipeline', 'val_pipeline'):
+        assert cfg[same] == base[same], same
+
+
+def differences(ours, base, key=''):
+    """Dotted keys whose values differ."""
+    if isinstance(ours, dict) and isinstance(base, dict):
+        return {found for name in {*ours, *base}
+                for found in differences(ours.get(name, ...), base.get(name, ...), f'{key}.{name}' if key else name)}
+    return set() if ours == base else {key}
+
+
+@pytest.mark.parametrize('tower, tail', [('rn50', AP10K), ('tiny', '1xb16-30e_toyanimals-128x128')])
+@pytest.mark.parametrize('variant, left_out', [
+    ('no-feature-no-prompt-encoder', {'head.feature_loss', 'neck.prompt_encoder'}),
+    ('no-prompt-encoder', {'neck.prompt_encoder'}),
+    ('no-spatial', {'head.spatial_loss'}),
+    ('no-feature', {'head.feature_loss'}),
+])
+def test_an_ablation_leaves_out_what_it_says_and_no_more(tower, tail, variant, left_out):
+    cfg, base = load(f'clamp/clamp_{tower}-{variant}_{tail}.py'), load(f'clamp/clamp_{tower}_{tail}.py')
+    assert differences(cfg.to_dict(), base.to_dict()) == {f'model.{key}' for key in left_out}
+    for key in left_out:
+        part, name = key.split('.')
+        assert name in cfg.model[part] and cfg.model[part][name] is None
+
+
+def test_the_trainable_matrix_takes_the_place_of_all_that_makes_the_prompts_embedding():
+    cfg, base = load(f'clamp/clamp_vit-b16-matrix_{AP10K}.py'), load(f'clamp/clamp_vit-b16_{AP10K}.py')
+    changed = {'text_encoder', 'embed_dim', 'prompt_encoder', 'context_decoder'}
+    assert differences(cfg.to_dict(), base.to_dict()) == {f'model.neck.{key}' for key in changed}
+    assert cfg.model.neck.embed_dim == 512  # ViT-B/16's
+    model = build(cfg)
+    assert [key for key, _ in model.neck.named_parameters()] == ['prompts.embedding']
+
+
+BASELINES = [(f'simplebaseline_{clip}_{tail}', f'clamp_{tower}_{tail}') for clip, tower, tail in [
+    ('clip-rn50', 'rn50', AP10K), ('clip-vit-b16', 'vit-b16', AP10K), ('clip-vit-b16', 'vit-b16', COCO),
+    ('clip-vit-l14', 'vit-l14', '4xb32-210e_ap10k-224x224'),
+    ('clip-rn50', 'rn50', '4xb32-210e_animalpose-256x256'),
+    ('clip-vit-b16', 'vit-b16', '4xb32-210e_animalpose-256x256'),
+    ('resnet50', 'rn50', AP10K), ('resnet50', 'rn50', '4xb32-210e_animalpose-256x256'),
+]]
+
+
+@pytest.mark.parametrize('baseline, clamp', BASELINES, ids=[name for name, _ in BASELINES])
+def test_a_baseline_has_the_recipe_of_clamp_and_nothing_of_language(baseline, clamp):
+    cfg, ours = load(f'clamp/{baseline}.py'), load(f'clamp/{clamp}.py')
+    changed = {'.'.join(key.split('.')[:2]) for key in differences(cfg.to_dict(), ours.to_dict())}
+    assert changed == {'model.backbone', 'model.neck', 'model.head'}
+    assert cfg.model.neck is None and cfg.model.head.type == 'HeatmapHead'
+    for key, default in (('deconv_out_channels', (256, 256, 256)), ('deconv_kernel_sizes', (4, 4, 4))):
+        assert cfg.model.head.get(key, default) == ours.model.head.get(key, default)
+    if 'clip' in baseline:
+        assert cfg.model.backbone == dict(ours.model.backbone, with_embedding=False)
+    else:
+        weights = dict(type='Pretrained', checkpoint='torchvision://resnet50')
+        assert cfg.model.backbone == dict(type='ResNet', depth=50, init_cfg=weights)
+
+
+def test_animal_pose_with_a_resnet_has_the_recipe_of_ap10k():
+    ours, ap10k = load('clamp/clamp_rn50_4xb32-210e_animalpose-256x256.py'), load(f'clamp/clamp_rn50_{AP10K}.py')
+    assert ours.optim_wrapper == ap10k.optim_wrapper and ours.param_scheduler == ap10k.param_scheduler
+    assert ours.model.backbone == ap10k.model.backbone
+    assert ours.model.head.spatial_loss.loss_weight == 0.4 and ours.model.head.feature_loss.loss_weight == 5e-4
+    assert ours.model.head.in_channels == 2048 + 20
+    # What the other config gets from the defaults.
+    head = build(ours).head
+    assert len(head.deconv_layers) == len(build(ap10k).head.deconv_layers)
+    assert ours.model.head.score_head == dict(deconv_out_channels=(256, 256, 256))

@@ -1,18 +1,14 @@
-"""Parameters to the unit and operations of the paper's Table 7, on models without memory (torch's meta device).
-
-The operations are those of MMCV's hook counter, as in the paper: it sees convolutions, linear layers, batch and layer
-norms, ReLU and pooling of exactly torch's classes. It does not see attention (neither nn.MultiheadAttention's
-projections nor the attention pool's), activations of CLIP, or CLIP's own subclass of LayerNorm. One multiplication with
-its addition counts as one operation.
-"""
+"""Parameters to the unit and operations of the paper's Table 7, on models without memory (torch's meta device)."""
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
-from mmcv.cnn import get_model_complexity_info
+import yaml
 from mmengine.config import Config
-from mmpose.models import build_pose_estimator
+
+from clamp_mmpose.tools.reproduce.size_and_cost import build_without_memory, count_operations, size_and_cost
+from clamp_mmpose.tools.reproduce.size_and_cost import count_parameters as count
 
 CONFIGS = Path(__file__).parents[2] / 'configs/clamp'
 RN50 = 'clamp_rn50_4xb32-210e_ap10k-256x256'
@@ -26,12 +22,7 @@ def _config(name):
 
 
 def build(name):
-    with torch.device('meta'):
-        return build_pose_estimator(_config(name).model).eval()
-
-
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
+    return build_without_memory(_config(name).model)
 
 
 shared = cache(build)  # for tests that do not change the model
@@ -84,14 +75,7 @@ def test_simple_baseline_is_the_backbone_without_embedding_and_a_head(name, back
 
 
 def giga_operations(model, name):
-    width, height = _config(name).codec.input_size
-
-    def inputs(shape):
-        return dict(inputs=torch.zeros(1, *shape, device='meta'), data_samples=None)
-
-    flops, _ = get_model_complexity_info(
-        model, (3, height, width), input_constructor=inputs, print_per_layer_stat=False, as_strings=False)
-    return flops / 1e9
+    return count_operations(model, _config(name).codec.input_size) / 1e9
 
 
 @pytest.mark.parametrize('name, prompt_encoder_online, all_text_offline', [(RN50, 9.208, 9.065), (VIT_B, 16.844, None)])
@@ -118,3 +102,27 @@ def test_the_text_tower_costs_a_quarter_of_the_padded_one():
     with_tower = giga_operations(model, RN50)
     model.neck.fuse_text()
     assert with_tower - giga_operations(model, RN50) == pytest.approx(62 * 12 * 2 * 512 * 2048 / 1e9, rel=1e-3)
+
+
+def _measured():
+    """Name -> (parameters, operations) of the metafile, of the configs that have them."""
+    models = yaml.safe_load((CONFIGS / 'metafile.yml').read_text())['Models']
+    return {model['Name']: (model['Metadata']['Parameters'], model['Metadata']['FLOPs']) for model in models
+            if 'FLOPs' in model['Metadata']}
+
+
+def _recipe(name):
+    """The config that has the same model, on all of the data."""
+    return re.sub(r'4xb16', '4xb32', re.sub(r'-(20shot|\d+pct|[a-z]+2[a-z]+)-', '-', name))
+
+
+@pytest.mark.parametrize('name', [name for name in _measured() if name == _recipe(name)])
+def test_the_metafile_has_parameters_and_operations_as_counted(name):
+    assert size_and_cost(_config(name)) == _measured()[name]
+
+
+def test_a_config_of_a_split_has_the_size_of_its_recipe():
+    splits = [name for name in _measured() if name != _recipe(name)]
+    assert len(splits) == 5 + 12 + 10
+    for name in splits:
+        assert _measured()[name] == _measured()[_recipe(name)], name

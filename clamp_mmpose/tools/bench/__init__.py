@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import torch
 
+from ..processor import describe_processor
 from .memory import measure_memory
-from .report import MemoryRow, TimingRow, describe_processor, describe_versions, make_section, write_section
+from .report import MemoryRow, TimingRow, describe_versions, make_section, write_section
 from .subject import FUSED, INFERENCE, TRAINING, Setting, Subject
 from .timing import compare, interleave
 

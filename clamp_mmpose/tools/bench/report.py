@@ -1,15 +1,12 @@
 """The Markdown page: one section per device, each with its machine, its date and its tables."""
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
 
 from .memory import Memory
 from .subject import FUSED, INFERENCE, TRAINING
@@ -103,19 +100,6 @@ def describe_versions() -> str:
         except PackageNotFoundError:
             found.append(f'{package} not installed')
     return ', '.join(found)
-
-
-def describe_processor(device: str) -> str:
-    """The name of the CPU, and of the GPU where ``device`` is one."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path('/proc/cpuinfo')
-    if cpuinfo.exists():
-        models = re.findall(r'^model name\s*: (.+)$', cpuinfo.read_text(), re.M)
-        name = models[0] if models else name
-    text = f'{name}, {os.cpu_count()} cores'
-    if device == 'cuda':
-        text = f'{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; {text}'
-    return text
 
 
 def _timing_cells(row: TimingRow, device: str) -> list[str]:

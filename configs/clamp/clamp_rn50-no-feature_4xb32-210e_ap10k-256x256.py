@@ -1,0 +1,4 @@
+_base_ = ['./clamp_rn50_4xb32-210e_ap10k-256x256.py']
+
+# model settings: without the feature loss (not in the paper)
+model = dict(head=dict(feature_loss=None))

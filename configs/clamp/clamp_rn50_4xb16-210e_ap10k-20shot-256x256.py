@@ -1,0 +1,8 @@
+_base_ = ['./clamp_rn50_4xb32-210e_ap10k-256x256.py']
+
+# automatically scaling LR based on the actual training batch size
+auto_scale_lr = dict(base_batch_size=64)  # Sec. 4.1
+
+# data loaders: 20 animals of each species; make the file with
+#   clamp-mmpose make-splits few-shot --data-root data/ap10k --shots 20 --seed 0
+train_dataloader = dict(batch_size=16, dataset=dict(ann_file='annotations/ap10k-train-split1_20shot-seed0.json'))

@@ -1,0 +1,4 @@
+_base_ = ['./clamp_tiny_1xb16-30e_toyanimals-128x128.py']
+
+# model settings: without the spatial loss (not in the paper)
+model = dict(head=dict(spatial_loss=None))

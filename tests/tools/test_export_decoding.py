@@ -107,7 +107,7 @@ def test_other_codecs_are_refused(config, name):
 
 @pytest.mark.parametrize('name', ['msra unbiased', 'msra unbiased, small kernel'])
 def test_low_peaks_are_refined_as_high_ones(name):
-    assert_as_the_codec(KEYPOINT_CODECS.build(CODECS[name]), peaks([(3.3, 9.2), (6.4, 7.1)], height=0.004)[None])
+    assert_as_the_codec(KEYPOINT_CODECS.build(CODECS[name]), peaks([(3.3, 9.2), (6.4, 7.1)], height=0.0012)[None])
 
 
 def test_a_flat_neighbourhood_is_not_refined():

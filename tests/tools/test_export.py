@@ -1,7 +1,10 @@
 """`clamp-mmpose export`: the file, run by onnxruntime alone, gives what MMPose predicts."""
 import hashlib
 import json
+import os
+import re
 from copy import deepcopy
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -135,7 +138,11 @@ def assert_same(outputs, expected, names=('heatmaps', 'keypoints', 'scores')):
         np.testing.assert_allclose(outputs['keypoints'][near], places[near], rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize('name', MODELS)
+RARE = {'CLAMP, learned matrix', 'CLAMP, no encoder or decoder', 'DenseCLIP, template', 'CLAMP, unbiased'}
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in MODELS])
 def test_the_file_gives_what_mmpose_predicts_for_any_number_of_pictures(name, files, capsys):
     options = files(MODELS[name])
     assert main(['export', *options]) == 0
@@ -238,3 +245,21 @@ def test_the_newer_exporter_of_pytorch_gives_the_same(files):
     assert main(['export', *options, '--exporter', 'dynamo', '--opset', '18']) == 0
     batch = pack_batch(UDP, 5, batch_size=4)
     assert_same(run_graph(options[-1], batch), predict(tiny_clamp_model(codec=UDP), batch))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['clamp_rn50', 'clamp_vit-b16', 'clamp_vit-b16-matching', 'simplebaseline_clip-rn50'])
+def test_models_of_full_size(name, tmp_path, capsys):
+    config = f'configs/clamp/{name}_4xb32-210e_ap10k-256x256.py'
+    cfg = Config.fromfile(config)
+    torch.save(dict(state_dict=randomize(build_pose_estimator(cfg.model)).state_dict()), tmp_path / 'weights.pth')
+    root = os.environ.get('CLAMP_MMPOSE_REAL_DATA')
+    images = ['--images', *map(str, Path(root, 'ap10k').glob('*.jpg'))] if root else []
+    out = tmp_path / 'model.onnx'
+    assert main(['export', '--config', config, '--checkpoint', str(tmp_path / 'weights.pth'), '--out', str(out),
+                 *images]) == 0
+    difference = float(re.search(r'heatmaps: largest difference (\S+),', capsys.readouterr().out).group(1))
+    assert difference <= 1e-4
+    # Single precision, without the text tower of some 63 million parameters.
+    held = sum(p.numel() for key, p in build_pose_estimator(cfg.model).named_parameters() if 'neck.p' not in key)
+    assert out.stat().st_size < 4.2 * held

@@ -103,3 +103,18 @@ def test_udp_outside_takes_the_neighbours_that_mmpose_takes():
 def test_other_codecs_are_refused(config, name):
     with pytest.raises(ValueError, match=f'keypoints of the codec {name} cannot be computed inside a graph'):
         build_decoding(KEYPOINT_CODECS.build(config))
+
+
+@pytest.mark.parametrize('name', ['msra unbiased', 'msra unbiased, small kernel'])
+def test_low_peaks_are_refined_as_high_ones(name):
+    assert_as_the_codec(KEYPOINT_CODECS.build(CODECS[name]), peaks([(3.3, 9.2), (6.4, 7.1)], height=0.0012)[None])
+
+
+def test_a_flat_neighbourhood_is_not_refined():
+    """One cell of 1 among so many below 0 that nothing is left of it when it is blurred."""
+    codec = KEYPOINT_CODECS.build(CODECS['msra unbiased, small kernel'])
+    heatmaps = np.full((1, 1, 20, 12), -1, np.float32)
+    heatmaps[0, 0, 14:] = 0.3
+    heatmaps[0, 0, 6, 5] = 1
+    np.testing.assert_allclose(decode(codec, heatmaps)[0], [[[20, 24]]])
+    assert_as_the_codec(codec, heatmaps)

@@ -122,6 +122,21 @@ def test_a_config_without_a_model(refused, options, tmp_path):
     refused(*arguments)
 
 
+def test_a_model_that_does_not_build(options, refused):
+    assert 'does not build a model' in refused(*options(tiny_clamp_model(head=dict(colour='red')), weights={}))
+    assert 'PartThatIsNot' in refused(*options(tiny_clamp_model(head=dict(type='PartThatIsNot')), weights={}))
+    headless = {key: value for key, value in tiny_clamp_model().items() if key != 'head'}
+    assert 'has no head' in refused(*options(headless, weights={}))
+    assert 'has no decoder' in refused(*options(tiny_clamp_model(head=dict(decoder=None))))
+    chosen = tiny_clamp_model() | dict(test_cfg=dict(output_keypoint_indices=[0, 2]))
+    assert 'test_cfg.output_keypoint_indices' in refused(*options(chosen))
+
+
+def test_pictures_need_the_pipeline_of_the_config(options, refused, tmp_path):
+    (tmp_path / 'picture.ppm').write_bytes(b'P6 1 1 255 abc')
+    assert '--images needs the test_dataloader' in refused(*options(), '--images', tmp_path / 'picture.ppm')
+
+
 HEADS = {
     'RTMCCHead': dict(type='RTMCCHead', in_channels=32, out_channels=5, input_size=(64, 64), in_featuremap_size=(4, 4),
                       loss=dict(type='KLDiscretLoss'),

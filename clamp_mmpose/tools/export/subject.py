@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmpose.apis import init_model
@@ -42,10 +43,12 @@ class Subject:
         self.config = Config.fromfile(config)
         init_default_scope('mmpose')
         _check_estimator(self.config, config)
-        self.model = init_model(deepcopy(self.config), device=device)
+        self.model = _build(self.config, config, device)
         meta = _load_weights(self.model, checkpoint)
         self.model.dataset_meta = meta.get('dataset_meta') or self.model.dataset_meta
         self.codec = self.model.head.decoder
+        if not isinstance(self.model.data_preprocessor, ImgDataPreprocessor):
+            raise ValueError(f"data_preprocessor of {config} must be MMPose's PoseDataPreprocessor")
         if self.codec is None:
             raise ValueError(f'the head of {config} has no decoder, which says the size of the input')
         self.names = self._choose_names(names)
@@ -71,6 +74,8 @@ class Subject:
         if image is None:
             raise ValueError(f'--images: {path} is no picture that can be read')
         height, width = image.shape[:2]
+        if 'test_dataloader' not in self.config:
+            raise ValueError('--images needs the test_dataloader of the config, whose pipeline prepares a picture')
         pipeline = Compose(self.config.test_dataloader.dataset.pipeline)
         box = dict(bbox=np.array([[0, 0, width, height]], np.float32), bbox_score=np.ones(1, np.float32))
         return pipeline(dict(self.model.dataset_meta, img_path=path, **box))['inputs']
@@ -128,10 +133,19 @@ def _check_estimator(config: Config, path: str) -> None:
     estimator = MODELS.get(kind) if isinstance(kind, str) else kind
     if not isinstance(estimator, type) or not issubclass(estimator, TopdownPoseEstimator):
         raise ValueError(f"the model of {path} is a {kind}; only MMPose's TopdownPoseEstimator can be exported")
+    if not config.model.get('head'):
+        raise ValueError(f'the model of {path} has no head, which makes the heatmaps')
     prompting = (config.model.get('neck') or {}).get('prompting')
     if prompting == 'pre':
         raise ValueError("prompting='pre' runs the text tower for every image, so its text cannot be fused; "
                          "prompting='post' can be exported")
+
+
+def _build(config: Config, path: str, device: str) -> TopdownPoseEstimator:
+    try:
+        return init_model(deepcopy(config), device=device)
+    except (TypeError, AttributeError, KeyError) as error:  # what a part does not take, or an unknown part
+        raise ValueError(f'{path} does not build a model: {error}') from error
 
 
 def _load_weights(model: TopdownPoseEstimator, path: str) -> dict:

@@ -14,7 +14,7 @@ SCRIPT = '''
 import subprocess, sys
 from pathlib import Path
 from clamp_mmpose.tools.commands import call
-child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+child = "import os, time; print(os.getpid(), flush=True); time.sleep(120)"
 call(sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])",
      log=Path(sys.argv[1]))
 '''
@@ -46,7 +46,7 @@ def test_an_interruption_ends_the_command_and_what_it_started(tmp_path):
     _wait_for(lambda: _is_gone(grandchild))
 
 
-def _wait_for(what, seconds=60):
+def _wait_for(what, seconds=40):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:

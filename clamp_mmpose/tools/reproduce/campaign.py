@@ -34,8 +34,8 @@ class Campaign:
         paper = read_rows(args.method)
         rows = read_toy_rows() if args.toy else paper
         self.chosen = select(rows, args.table, args.row)
-        self.report = Report(rows, self._finished, self._cost, paper=paper,
-                             toy=TOY.format(animals=args.animals) if args.toy else '')
+        self.report = Report(rows, self._finished, self._cost, paper=paper, words=_words(args),
+                             toy=TOY.format(pictures=args.pictures, animals=args.animals) if args.toy else '')
 
     def show(self) -> None:
         """Prints each row: the paper's value, the state of its seeds, its config, and the data that it needs."""
@@ -54,7 +54,6 @@ class Campaign:
     def run(self) -> int:
         """Runs what is not done. Returns the exit status."""
         if self.args.toy:
-            # A tenth of a larger set of pictures would leave an unseen family too small to test on.
             call('clamp-mmpose', 'make-toy-data', self.setting.data_root / 'toyanimals', '--train', self.args.pictures,
                  '--val', max(1, self.args.pictures // 4))
         runs = {(run.config, run.seed): run for row in self.chosen for run in self._runs(row)}
@@ -90,8 +89,7 @@ class Campaign:
             return True
         if status == CHANGED and not self.args.restart:
             print(f'not run: {", ".join(run.changes())} changed since this run was started in '
-                  f'{_shown(run.folder)}; '
-                  '--restart sets that aside and trains anew')
+                  f'{_shown(run.folder)}; --restart sets that aside and trains anew')
             return False
         if status == CHANGED:
             print(f'set aside: {_shown(run.set_aside())}')
@@ -102,6 +100,9 @@ class Campaign:
         except subprocess.CalledProcessError as error:
             print(f'failed with status {error.returncode}; the end of {_shown(log)}:')
             print('\n'.join(log.read_text(errors='replace').splitlines()[-LOG_LINES:]))
+            return False
+        except Exception as error:  # whatever it is, the other rows can do without this one
+            print(f'failed: {type(error).__name__}: {error}')
             return False
         best, last = (state['results'][which] for which in ('best', 'last'))
         print(f'AP {best["AP"]:.1f} at epoch {best["epoch"]}, {last["AP"]:.1f} after the last, '
@@ -205,6 +206,14 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f'--seeds {" ".join(map(str, args.seeds))}: a seed is 0 or more')
     if args.clip_weights is not None and not args.clip_weights.is_dir():
         raise ValueError(f'--clip-weights {args.clip_weights}: there is no such folder')
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    """The command without rows and seeds: what makes other numbers, not where things lie."""
+    words = ['clamp-mmpose', 'reproduce', args.method]
+    if args.toy:
+        words += ['--toy', '--pictures', str(args.pictures), '--animals', str(args.animals)]
+    return words + (['--cfg-options', *args.cfg_options] if args.cfg_options else [])
 
 
 def _parse_options(words: list[str] | None) -> dict:

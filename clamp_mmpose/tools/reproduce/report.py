@@ -18,14 +18,15 @@ COLUMNS = ('table', 'row', 'config', 'metric', 'paper', 'ours', 'least', 'greate
 INTRODUCTION = """# {title}
 
 Written by `clamp-mmpose reproduce`. AP and AR in %, on the split that the paper names: *ours* is the best checkpoint
-on it, as the released code chooses, *last epoch* the last one. Of several seeds the mean, and the least and greatest.
+on it, as the released code chooses, *last epoch* the last one. Of several seeds the mean, the least and the greatest.
 """
 PAPER = """*Difference*: ours less the paper's. Parameters leave out the text tower and the upsampling of the score map,
 operations are multiply-adds as mmcv's counter sees them, the text embedded beforehand.
 """
-TOY = """Generated animals, random weights, each training sees about {animals} animals, whatever the size of its set.
-*Difference* is to the same protocol's SimpleBaseline, seed by seed; *paper* is that difference in the paper, with
-pretrained CLIP on real animals. One table says nothing about the other's numbers.
+TOY = """{pictures} drawn pictures to train on, random weights; each training sees about {animals} animals, whatever the
+size of its set, and is tested after its last epoch. An unseen family is tested on all its pictures. *Difference* is to
+the same protocol's SimpleBaseline, seed by seed; *paper* is that difference in the paper, with pretrained CLIP on real
+animals. One table says nothing about the other's numbers.
 """
 
 
@@ -48,8 +49,8 @@ class Report:
     """Reads what a work directory has of some rows, and writes the tables."""
 
     def __init__(self, rows: Sequence[Row], runs_of: Callable[[Row], Sequence[Run]], cost_of: Callable[[Row], dict], *,
-                 paper: Sequence[Row], toy: str = '') -> None:
-        self.rows, self.runs_of, self.cost_of, self.toy = rows, runs_of, cost_of, toy
+                 paper: Sequence[Row], words: Sequence[str], toy: str = '') -> None:
+        self.rows, self.runs_of, self.cost_of, self.words, self.toy = rows, runs_of, cost_of, words, toy
         self.paper = {row.key: row for row in paper}
 
     def write(self, out: Path) -> None:
@@ -131,8 +132,8 @@ class Report:
         if not line.states:
             return '', '', '', ''
         row, seeds = line.row, sorted(line.ours) if line.last else []
-        words = ['clamp-mmpose', 'reproduce', 'clamp', *(['--toy'] if self.toy else []), '--table', row.table, '--row',
-                 row.name, *(['--seeds', *map(str, seeds)] if seeds else [])]
+        words = [*self.words, '--table', row.table, '--row', row.name,
+                 *(['--seeds', *map(str, seeds)] if seeds else [])]
         commits = dict.fromkeys(commit for state in line.states for commit in state['commits'])
         devices = dict.fromkeys(state['device'] for state in line.states)
         return shlex.join(words), ', '.join(commits), ', '.join(devices), max(state['date'] for state in line.states)

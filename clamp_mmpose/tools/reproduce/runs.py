@@ -176,6 +176,8 @@ class Run:
             call('mim', 'test', 'mmpose', variant, '--checkpoint', checkpoint, '--work-dir', metrics.parent, '--out',
                  metrics, log=self.folder / 'commands.log')
             found = json.loads(metrics.read_text())
+            if found.get('coco/AP', -1) < 0:
+                raise ValueError(f'{metrics} has no AP: is anything annotated in the test file?')
             results[name] = {'epoch': epoch, **{
                 # -1 where no animal is of that size
                 short: round(100 * found[key], 3) for key, short in METRICS.items() if found.get(key, -1) >= 0}}

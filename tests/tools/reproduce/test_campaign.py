@@ -84,9 +84,16 @@ def test_a_run_that_fails_shows_its_log_and_does_not_stop_the_others(launch, com
 
 
 def test_the_table_is_written_after_each_run(launch, commands, table):
-    commands.ap = lambda config, seed: (0.5, 0.5) if seed == 0 else seed / 0
-    with pytest.raises(ZeroDivisionError):  # no command's failure: a defect
-        launch(*CLAMP_ROW)
+    launch(*CLAMP_ROW, '--seeds', '0')
+    commands.interrupt = 10
+    assert launch(*CLAMP_ROW, '--row', 'CLAMP', '--seeds', '0') == 130
+    assert table()['1', 'CLAMP, ResNet-50']['ours'] == '70.0' and table()['1', 'CLAMP, ViT-Base']['ours'] == 'not run'
+
+
+def test_a_test_without_ap_fails_and_does_not_stop_the_others(launch, commands, table, capsys):
+    commands.ap = lambda config, seed: (-1.0, -1.0) if 'resnet50' in config else (0.5, 0.5)
+    assert launch('--table', '1', '--row', 'ImageNet', 'CLAMP, ResNet-50', '--seeds', '0') == 1
+    assert 'has no AP' in capsys.readouterr().out
     assert table()['1', 'CLAMP, ResNet-50']['ours'] == '50.0'
 
 

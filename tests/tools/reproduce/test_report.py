@@ -29,7 +29,7 @@ def test_words_and_absent_values_of_the_paper_have_no_difference(launch, command
     from clamp_mmpose.tools.reproduce.report import Line, Report
     from clamp_mmpose.tools.reproduce.rows import read_rows
     rows = read_rows('clamp')
-    report = Report(rows, lambda row: [], lambda row: {}, paper=rows)
+    report = Report(rows, lambda row: [], lambda row: {}, paper=rows, words=['clamp-mmpose'])
     for key, paper in (('supplement, CLAMP, all of COCO', '0.4 above SimpleBaseline'),
                        ('Table 6, feature loss, prompt encoder', None)):
         (row, ) = [row for row in rows if row.key == key]

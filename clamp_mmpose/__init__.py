@@ -5,7 +5,7 @@ safely; it builds nothing.
 """
 from . import engine, models  # noqa: F401
 from .checkpoint import register_safe_loading
-from .datasets import animal, body  # noqa: F401
+from .datasets import animal, body, transforms  # noqa: F401
 from .version import __version__
 
 register_safe_loading()

@@ -2,7 +2,7 @@
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -49,6 +49,17 @@ class Data(torch.utils.data.Dataset):
         return dict(inputs=torch.zeros(1))
 
 
+class Converting(BaseMetric):
+    """Stands for a CocoMetric with a ``pred_converter``."""
+    pred_converter = dict(num_keypoints=2, mapping=[(0, 0), (1, 1)])
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+
+    def compute_metrics(self, results):
+        return dict(number=len(results))
+
+
 def runner(tmp_path, model, task='train', data=None, **kwargs):
     loader = dict(dataset=data or Data(), batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False),
                   collate_fn=pseudo_collate)
@@ -58,6 +69,14 @@ def runner(tmp_path, model, task='train', data=None, **kwargs):
         parts = dict(test_dataloader=loader, test_cfg=dict(), test_evaluator=Evaluator([]))
     return Runner(model, str(tmp_path), custom_hooks=[dict(type='mmpose.ModelCheckHook')],
                   default_hooks=dict(logger=None), **parts, **kwargs)
+
+
+def test_a_metric_may_convert_to_the_keypoints_of_another_dataset(tmp_path):
+    model = Model(names=('beak', 'left wing', 'right wing'))
+    tested = runner(tmp_path, model, 'test')
+    tested._test_evaluator = Evaluator([Converting()])
+    tested.test()
+    assert model.steps == 2
 
 
 @pytest.mark.parametrize('task', ['train', 'test'])

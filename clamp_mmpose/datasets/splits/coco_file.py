@@ -80,7 +80,7 @@ def is_usable(annotation: dict, image: dict, source: str = 'the annotation file'
         return False
     for name, value, fits in (('keypoints', keypoints, lambda length: length and length % 3 == 0),
                               ('bbox', box, lambda length: length == 4)):
-        if not isinstance(value, list) or not fits(len(value)) or not all(isinstance(x, (int, float)) for x in value):
+        if not isinstance(value, list) or not fits(len(value)) or not set(map(type, value)) <= {int, float}:
             form = 'x, y, v of each keypoint' if name == 'keypoints' else 'x, y, w, h'
             raise ValueError(f'{name} of annotation {annotation["id"]} in {source} must be a list of numbers: {form}')
     if annotation.get('iscrowd') or annotation.get('num_keypoints', 1) == 0 or not any(keypoints[2::3]):
@@ -124,9 +124,10 @@ def _by_id(records, part: str, fields: tuple, path: Path, notes: Counter) -> dic
         missing = [field for field in fields if not isinstance(record.get(field), (int, str))]
         if missing:
             raise ValueError(f'{path}: {part} with id {key} must have {" and ".join(missing)}')
-        if found.setdefault(key, record) != record:
-            raise ValueError(f'{path}: id {key} stands for two different {part}')
-        notes[f'repeated {part}'] += found[key] is not record
+        if found.setdefault(key, record) is not record:
+            if found[key] != record:
+                raise ValueError(f'{path}: id {key} stands for two different {part}')
+            notes[f'repeated {part}'] += 1
     return {record['id']: record for record in in_order(found.values())}
 
 

@@ -40,8 +40,8 @@ def split_by_family(train: CocoFile, test: CocoFile, *, train_names: list, test_
     tested_pictures = {same_picture(image) for image in test_images}
 
     train_annotations, mixed, shared = [], 0, 0
-    for key, annotations in train.by_image().items():
-        shown = {annotation['category_id'] for annotation in annotations}
+    for key, instances in train.by_image().items():
+        shown = {annotation['category_id'] for annotation in instances}
         if not shown & learnt.category_ids:
             continue
         if not shown <= learnt.category_ids:
@@ -49,7 +49,7 @@ def split_by_family(train: CocoFile, test: CocoFile, *, train_names: list, test_
         elif same_picture(train.images[key]) in tested_pictures:
             shared += 1
         else:
-            train_annotations += annotations
+            train_annotations += instances
     train_annotations = in_order(train_annotations)
     if mixed:
         remarks.append(f'{mixed} {plural("picture", mixed)} of {train.name} not trained on: other animals are in them')

@@ -60,7 +60,7 @@ def write_files(contents: dict, *, force: bool = False) -> dict:
     for path, content in contents.items():
         if not path.exists():
             states[path] = 'written'
-        elif path.is_file() and _VERSION.sub(b'', path.read_bytes(), count=1) == _VERSION.sub(b'', content, count=1):
+        elif path.is_file() and _VERSION.sub(b'', path.read_bytes()) == _VERSION.sub(b'', content):
             states[path] = 'unchanged'
         elif force and path.is_file():
             states[path] = 'replaced'

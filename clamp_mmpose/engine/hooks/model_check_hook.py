@@ -19,9 +19,10 @@ class ModelCheckHook(Hook):
 
     Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
     has, or classes in another order than the dataset or its annotation file: heads would train on score maps that
-    belong to none of them, or to others. Raises ``CheckpointError`` for a checkpoint that shares no weight with the
-    model, of which MMEngine only warns before it tests or trains random weights. With the first batch, raises
-    ValueError for a head whose ``in_channels`` do not count the score maps.
+    belong to none of them, or to others. A metric with a ``pred_converter`` may test on another dataset's keypoints.
+    Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of which MMEngine only warns
+    before it tests or trains random weights. With the first batch, raises ValueError for a head whose ``in_channels``
+    do not count the score maps.
     """
 
     # Before a hook that counts on a state dict.
@@ -45,10 +46,12 @@ class ModelCheckHook(Hook):
         _watch_channels(_unwrapped(runner.model))
 
     def before_val(self, runner: Runner) -> None:
-        self._compare_names(runner, runner.val_dataloader)
+        if not _converts_keypoints(runner.val_loop):
+            self._compare_names(runner, runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
-        self._compare_names(runner, runner.test_dataloader)
+        if not _converts_keypoints(runner.test_loop):
+            self._compare_names(runner, runner.test_dataloader)
         _watch_channels(_unwrapped(runner.model))
 
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
@@ -64,6 +67,12 @@ class ModelCheckHook(Hook):
             _compare_order(names, classes)
             for dataset in _parts(loader.dataset):
                 _compare_with_file(dataset, classes)
+
+
+def _converts_keypoints(loop) -> bool:
+    """Whether a metric turns the model's keypoints into those of another dataset, which it is tested on."""
+    metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
+    return any(getattr(metric, 'pred_converter', None) for metric in metrics)
 
 
 def _compare_number(names: Sequence[str], what: str, many: str, asked: list[str]) -> None:

@@ -37,5 +37,6 @@ def run(args: argparse.Namespace) -> None:
             pool += [read_coco(last, named_by)] if Path(last).exists() else []
     split = split_by_family(train, test, train_names=args.train, test_names=args.test, by=args.by, pool=pool,
                             pool_stem=stem)
-    write_and_report([split.train, split.test], folder_of(args.out, train_path), force=args.force,
+    folder = folder_of(args.out, train_path)
+    write_and_report([(folder, split.train), (folder, split.test)], force=args.force,
                      remarks=split.remarks, sources=pool or [train, test])

@@ -30,5 +30,6 @@ def run(args: argparse.Namespace) -> None:
         file, said = few_shot(train, shots=args.shots, seed=seed, test=test)
         files.append(file)
         remarks.update(dict.fromkeys(said))
-    write_and_report(files, folder_of(args.out, train_path), force=args.force, remarks=list(remarks),
+    folder = folder_of(args.out, train_path)
+    write_and_report([(folder, file) for file in files], force=args.force, remarks=list(remarks),
                      sources=[file for file in (train, test) if file])

@@ -24,5 +24,6 @@ def run(args: argparse.Namespace) -> None:
     train = read_coco(args.ann, '--ann')
     drawing = FractionDraw(train, read_coco(args.val_ann, '--val-ann') if args.val_ann else None)
     files = [drawing.draw(share, seed) for share in shares for seed in dict.fromkeys(args.seeds)]
-    write_and_report(files, folder_of(args.out, args.ann), force=args.force, remarks=drawing.remarks(),
+    folder = folder_of(args.out, args.ann)
+    write_and_report([(folder, file) for file in files], force=args.force, remarks=drawing.remarks(),
                      sources=[file for file in (train, drawing.test) if file])

@@ -5,11 +5,17 @@ from pathlib import Path
 from clamp_mmpose.datasets.splits import CocoFile, SplitFile, write_files
 
 
-def write_and_report(files: list[SplitFile], folder: Path, *, force: bool, remarks: list[str],
-                     sources: list[CocoFile]) -> None:
-    """Writes the files, then prints what each holds and what a reader should know."""
-    paths = {folder / file.name: file for file in files}
-    states = write_files({path: file.encode() for path, file in paths.items()}, force=force)
+def write_and_report(files: list[tuple[Path, SplitFile]], *, force: bool, remarks: list[str],
+                     sources: list[CocoFile], texts: dict[Path, str] | None = None) -> None:
+    """Writes the files into their folders, and the texts; then prints what each holds and what a reader should know."""
+    texts = texts or {}
+    paths = {folder / file.name: file for folder, file in files}
+    if len(paths) < len(files):
+        raise ValueError(f'two of the files would be one: {", ".join(file.name for _, file in files)}')
+    states = write_files({**{path: text.encode() for path, text in texts.items()},
+                          **{path: file.encode() for path, file in paths.items()}}, force=force)
+    for path in texts:
+        print(f'{path}: {states[path]}')
     for path, file in paths.items():
         counts = file.provenance['counts']
         print(f'{path}: {states[path]}')

@@ -1,0 +1,3 @@
+from .model_flip_indices import ModelFlipIndices
+
+__all__ = ['ModelFlipIndices']

@@ -1,0 +1,197 @@
+"""The subcommand `make-splits`."""
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from mmpose.evaluation.metrics import CocoMetric
+from mmpose.registry import DATASETS
+
+from clamp_mmpose import __version__
+from clamp_mmpose.datasets.toy import make_toy_dataset
+from clamp_mmpose.tools.cli import main
+
+REAL_DATA = os.environ.get('CLAMP_MMPOSE_REAL_DATA')
+TRAIN, VAL = 'ap10k-train-split1.json', 'ap10k-val-split1.json'
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    """A data root with the annotations of toy animals, not to be changed."""
+    root = tmp_path_factory.mktemp('ap10k')
+    make_toy_dataset(root, train=44, val=22)
+    return root
+
+
+@pytest.fixture
+def run(toy, tmp_path, capsys):
+    """Runs a protocol on the toy data; returns the status, and what was printed where."""
+
+    def run(protocol, *argv, out=None):
+        roots = ['--data-root', toy] if protocol in ('family', 'few-shot') and '--train-ann' not in argv else []
+        status = main(['make-splits', protocol, *map(str, (*argv, *roots, '--out', out or tmp_path / 'out'))])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def load(folder, name):
+    return json.loads((folder / 'out' / name).read_text())
+
+
+PROTOCOLS = [
+    (['family', '--train', 'Bovidae', '--test', 'Canidae'],
+     ['ap10k-train-split1_bovidae.json', 'ap10k-val-split1_canidae.json']),
+    (['family', '--train', 'Bovidae', 'tiger', '--test', 'Canidae', '--test-images', 'all'],
+     ['ap10k-train-split1_bovidae+tiger.json', 'ap10k-all-split1_canidae.json']),
+    (['few-shot', '--shots', '3', '--seed', '0', '1'],
+     ['ap10k-train-split1_3shot-seed0.json', 'ap10k-train-split1_3shot-seed1.json']),
+    (['fraction', '--ann', '{toy}/annotations/ap10k-train-split1.json', '--percent', '5', '10', '--seeds', '0', '1'],
+     [f'ap10k-train-split1_{percent}pct-seed{seed}.json' for percent in (5, 10) for seed in (0, 1)]),
+    (['common', '--a', 'animalpose', '--b', 'ap10k', '--b-ann', '{toy}/annotations/ap10k-val-split1.json'],
+     ['ap10k-val-split1_common-animalpose-ap10k.json', 'common_animalpose_ap10k.py']),
+]
+
+
+@pytest.fixture(params=PROTOCOLS, ids=lambda param: param[0][0])
+def protocol(request, toy):
+    argv, names = request.param
+    return [word.format(toy=toy) for word in argv], names
+
+
+def test_the_files_are_written_again_byte_by_byte(run, protocol, tmp_path):
+    argv, names = protocol
+    assert run(*argv)[0] == run(*argv, out=tmp_path / 'other')[0] == 0
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == sorted(names)
+    for name in names:
+        assert (tmp_path / 'out' / name).read_bytes() == (tmp_path / 'other' / name).read_bytes()
+
+
+def test_every_file_tells_where_it_is_from(run, protocol, toy, tmp_path):
+    argv, names = protocol
+    run(*argv)
+    for name in names:
+        if name.endswith('.json'):
+            about = load(tmp_path, name)['provenance']
+            assert about['written_by'] == f'clamp-mmpose {__version__}' and about['protocol'] == argv[0]
+            for source in about['sources']:
+                content = (toy / 'annotations' / source['file']).read_bytes()
+                assert source['sha256'] == hashlib.sha256(content).hexdigest()
+            assert about['sources'] and about['counts']['usable_instances'] > 0
+            assert sum(about['counts']['species'].values()) == about['counts']['usable_instances']
+        text = (tmp_path / 'out' / name).read_text()
+        assert str(toy) not in text and str(tmp_path) not in text
+
+
+def test_mmpose_reads_every_file(run, protocol, tmp_path):
+    argv, names = protocol
+    run(*argv)
+    for name in names:
+        if name.endswith('.json') and 'common' not in name:
+            path = str(tmp_path / 'out' / name)
+            dataset = DATASETS.build(dict(type='CheckedAP10KDataset', ann_file=path, data_prefix=dict(img=''),
+                                          pipeline=[]))
+            assert len(dataset) == load(tmp_path, name)['provenance']['counts']['usable_instances']
+            assert len(CocoMetric(ann_file=path).coco.cats) == 54
+
+
+def test_a_second_run_has_nothing_to_do(run, protocol):
+    argv, names = protocol
+    assert run(*argv)[1].count(': written') == len(names)
+    status, out, _ = run(*argv)
+    assert status == 0 and out.count(': unchanged') == len(names)
+
+
+def test_another_version_of_the_package_is_no_other_content(run, protocol, tmp_path):
+    argv, names = protocol
+    run(*argv)
+    for name in names:
+        path = tmp_path / 'out' / name
+        path.write_text(path.read_text().replace(f'clamp-mmpose {__version__}', 'clamp-mmpose 99.1.dev0'))
+    assert run(*argv)[1].count(': unchanged') == len(names)
+
+
+def test_a_file_with_other_content_is_kept_unless_forced(run, protocol, tmp_path):
+    argv, names = protocol
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / names[-1]).write_text('years of work')
+    status, _, err = run(*argv)
+    assert status == 2 and f'{names[-1]} is there and holds something else' in err and err.count('\n') == 1
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == [names[-1]]
+    status, out, _ = run(*argv, '--force')
+    assert status == 0 and out.count(': replaced') == 1
+    assert (tmp_path / 'out' / names[-1]).read_text() != 'years of work'
+
+
+def test_families_are_counted_as_in_the_files(run, toy, tmp_path):
+    _, out, _ = run('family', '--train', 'Bovidae', '--test', 'Canidae')
+    counts = load(tmp_path, 'ap10k-val-split1_canidae.json')['provenance']['counts']
+    content = json.loads((toy / 'annotations' / VAL).read_text())
+    ids = {category['id'] for category in content['categories'] if category['supercategory'] == 'Canidae'}
+    assert counts['instances'] == sum(a['category_id'] in ids for a in content['annotations']) > 0
+    assert re.search(rf'Canidae +{counts["usable_instances"]}  ', out)
+
+
+def test_files_are_written_beside_the_source_by_default(toy, tmp_path, capsys):
+    path = tmp_path / 'annotations' / 'beside.json'
+    path.parent.mkdir()
+    path.write_bytes((toy / 'annotations' / TRAIN).read_bytes())
+    assert main(['make-splits', 'fraction', '--ann', str(path), '--percent', '10']) == 0
+    assert (tmp_path / 'annotations' / 'beside_10pct-seed0.json').exists()
+
+
+def test_any_coco_style_files(run, toy, tmp_path):
+    """One file may even give both sides."""
+    path = tmp_path / 'animals.json'
+    path.write_bytes((toy / 'annotations' / TRAIN).read_bytes())
+    assert run('family', '--train-ann', path, '--test-ann', path, '--train', 'Bovidae', '--test', 'Canidae')[0] == 0
+    train, test = load(tmp_path, 'animals_bovidae.json'), load(tmp_path, 'animals_canidae.json')
+    assert not {image['id'] for image in train['images']} & {image['id'] for image in test['images']}
+    status, out, _ = run('few-shot', '--train-ann', path, '--shots', 2)
+    assert status == 0 and 'note: no test file was given' in out
+    assert (tmp_path / 'out' / 'animals_2shot-seed0.json').exists()
+
+
+@pytest.mark.parametrize('argv, message', [
+    (['family', '--train', 'Bovidae', '--test', 'Cannidae'], "test='Cannidae' is no family or species of"),
+    (['family', '--train', 'Bovidae', '--test', 'mole'], 'test=mole has no instance with labelled keypoints'),
+    (['family', '--train', 'Bovidae', '--test', 'Canidae', '--split', '2'],
+     r'ap10k-train-split2\.json is not there \(from --data-root .* --split 2\)'),
+    (['family', '--train', 'Bovidae', '--test', 'Canidae', '--test-ann', 'a.json'], 'needs --train-ann'),
+    (['family', '--train', 'Bovidae', '--test', 'Canidae', '--train-ann', '{toy}/annotations/' + TRAIN],
+     'needs --test-ann'),
+    (['few-shot', '--shots', '0'], 'shots=0 must be at least 1'),
+    (['fraction', '--ann', '{toy}/annotations/' + TRAIN, '--percent', '0'], 'percent=0 must be a number above 0'),
+    (['fraction', '--ann', '{toy}/nowhere.json', '--percent', '1'], r'nowhere\.json is not there \(--ann\)'),
+    (['fraction', '--ann', '{toy}', '--percent', '1'], 'is not there'),
+    (['fraction', '--ann', '{toy}/manifest.json', '--percent', '1'], 'is not a COCO-style annotation file'),
+    (['fraction', '--ann', '{toy}/data/000000000001.jpg', '--percent', '1'], 'is not a complete JSON file'),
+    (['common', '--a', 'ap10k', '--b', 'cats'], "b='cats' is not known"),
+    (['common', '--a', 'animalpose', '--b', 'ap10k', '--a-ann', '{toy}/annotations/' + VAL],
+     'not those of animalpose'),
+    (['common', '--a', 'ap10k', '--b', 'animalpose', '--a-ann', *['{toy}/annotations/' + VAL] * 2],
+     'two of the files would be one'),
+])
+def test_what_cannot_be_done_is_one_line_and_status_2(run, toy, tmp_path, argv, message):
+    status, out, err = run(*(word.format(toy=toy) for word in argv))
+    assert status == 2 and re.search(message, err) and err.count('\n') == 1 and not out
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.skipif(not REAL_DATA, reason='CLAMP_MMPOSE_REAL_DATA names no folder of real images')
+def test_real_annotations(run, tmp_path):
+    """Two animals of AP-10K: an antelope and a jaguar; and people of COCO."""
+    path = Path(REAL_DATA, 'ap10k', 'test_ap10k.json')
+    assert run('family', '--train-ann', path, '--test-ann', path, '--train', 'Bovidae', '--test', 'Felidae')[0] == 0
+    assert [a['category_id'] for a in load(tmp_path, 'test_ap10k_felidae.json')['annotations']] == [26]
+    assert run('few-shot', '--train-ann', path, '--shots', 1)[0] == 0
+    assert len(load(tmp_path, 'test_ap10k_1shot-seed0.json')['annotations']) == 2
+    assert run('common', '--a', 'ap10k', '--b', 'animalpose', '--a-ann', path)[0] == 0
+    numbers = [a['num_keypoints'] for a in load(tmp_path, 'test_ap10k_common-ap10k-animalpose.json')['annotations']]
+    assert numbers == [15, 15]  # of 16 labelled: all but the neck
+    people = Path(REAL_DATA, 'coco', 'test_coco.json')
+    assert run('fraction', '--ann', people, '--percent', '50')[0] == 0
+    assert len(load(tmp_path, 'test_coco_50pct-seed0.json')['images']) == 2

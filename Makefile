@@ -7,6 +7,9 @@ ARGS ?=
 # A PYTHONPATH of the caller would put other versions before the pinned ones.
 unexport PYTHONPATH PYTHONHOME
 
+# A process per core, and no more than memory allows; tests of one file share what they set up.
+PYTEST = python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 # Threads that spin long while they wait cost several times the time where the machine has other work, as in CI.
 test check: export GOMP_SPINCOUNT ?= 400
 
@@ -35,11 +38,11 @@ demo-pipeline: setup
 	@$(VENV_PATH) clamp-mmpose demo-pipeline
 
 test: setup
-	@$(VENV_PATH) python -m pytest $(ARGS)
+	@$(VENV_PATH) $(PYTEST) $(ARGS)
 
 check: setup
 	@$(VENV_PATH) ruff check .
-	@$(VENV_PATH) python -m pytest $(ARGS)
+	@$(VENV_PATH) $(PYTEST) $(ARGS)
 
 bench: setup
 	@$(VENV_PATH) clamp-mmpose bench --out docs/benchmarks.md

@@ -54,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         campaign.show()
         return 0
-    # A scheduler's SIGTERM stops as Ctrl-C does.
-    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A scheduler's SIGTERM and a closed terminal stop as Ctrl-C does; under nohup the latter does nothing.
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)
+                if signal.getsignal(number) != signal.SIG_IGN}
     try:
         return campaign.run()
     except subprocess.CalledProcessError as error:
@@ -65,4 +66,5 @@ def run(args: argparse.Namespace) -> int:
         print('\nreproduce: interrupted; the same command goes on from here', file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

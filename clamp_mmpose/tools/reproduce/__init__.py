@@ -41,16 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs what is not done yet. Returns 0, 1 after a run that failed or has changed, 2 if nothing could be run.
+    """Runs what is not done yet. Returns 0, 1 after a run that failed or has changed.
 
-    130 after an interruption; the same command goes on from there.
+    2 if nothing could be run, or a folder cannot be written; 130 after an interruption, from where the same command
+    goes on.
     """
-    from .campaign import Campaign
     try:
-        campaign = Campaign(args)
+        return _run(args)
     except (ValueError, OSError) as error:
         print(f'reproduce: error: {error}', file=sys.stderr)
         return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    from .campaign import Campaign
+    campaign = Campaign(args)
     if args.list:
         campaign.show()
         return 0

@@ -261,6 +261,12 @@ def test_the_list_tells_what_is_there_what_is_made_and_what_is_missing(launch, c
     assert commands.calls == []
 
 
+def test_the_list_of_a_toy_says_what_it_will_draw(launch, capsys):
+    assert launch('--list', '--table', 'zero-shot', toy=True) == 0
+    out = capsys.readouterr().out
+    assert 'to draw' in out and 'missing' not in out
+
+
 def test_archives_of_clip_are_read_from_a_folder(launch, commands, tmp_path, capsys):
     weights = tmp_path / 'clip'
     weights.mkdir()
@@ -280,6 +286,8 @@ def test_archives_of_clip_are_read_from_a_folder(launch, commands, tmp_path, cap
     (('--seeds', '-1'), '--seeds -1'),
     (('--cfg-options', 'lr'), '--cfg-options lr: must be KEY=VALUE'),
     (('--clip-weights', 'nowhere'), '--clip-weights nowhere'),
+    (('--out', 'table.csv'), '--out table.csv'),
+    (('--work-dir', f'{__file__}/work', *CLAMP_ROW), 'test_campaign.py/work'),
 ])
 def test_wrong_arguments_are_one_line_and_status_2(launch, commands, capsys, argv, message):
     assert launch(*argv) == 2

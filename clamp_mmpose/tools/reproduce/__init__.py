@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 HELP = "train and test the rows of CLAMP's tables whose data is there, and write them beside the paper's values"
+TOY_DEFAULTS = dict(pictures=800, animals=8000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='the table, beside which a .csv is written (default: table.md in the work directory)')
     toy = parser.add_argument_group('on generated animals')
     toy.add_argument('--toy', action='store_true', help='the same protocols without data, on a CPU')
-    toy.add_argument('--pictures', type=int, default=800, metavar='N', help='training pictures (default: %(default)s)')
-    toy.add_argument('--animals', type=int, default=8000, metavar='N',
+    toy.add_argument('--pictures', type=int, metavar='N', help='training pictures (default: %(default)s)')
+    toy.add_argument('--animals', type=int, metavar='N',
                      help='animals that one training sees, whatever the size of its set (default: %(default)s)')
+    toy.set_defaults(**TOY_DEFAULTS)
 
 
 def run(args: argparse.Namespace) -> int:

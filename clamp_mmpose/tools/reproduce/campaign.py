@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..commands import call, find_config
 from ..config_variant import load_variant
+from . import TOY_DEFAULTS
 from .origin import code_version, describe_device
 from .report import TOY, Report
 from .rows import OPERATIONS, PARAMETERS, Row, read_rows, read_toy_rows, select
@@ -35,7 +36,7 @@ class Campaign:
         rows = read_toy_rows() if args.toy else paper
         self.chosen = select(rows, args.table, args.row)
         self.report = Report(rows, self._finished, self._cost, paper=paper,
-                             toy=TOY.format(animals=args.animals) if args.toy else '')
+                             toy=TOY.format(animals=args.animals) if args.toy else '', options=_own_options(args))
 
     def show(self) -> None:
         """Prints each row: the paper's value, the state of its seeds, its config, and the data that it needs."""
@@ -207,6 +208,15 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f'--out {args.out}: names the Markdown page, and the .csv is written beside it')
     if args.clip_weights is not None and not args.clip_weights.is_dir():
         raise ValueError(f'--clip-weights {args.clip_weights}: there is no such folder')
+
+
+def _own_options(args: argparse.Namespace) -> list[str]:
+    """What must be said again for the same numbers; where data and weights lie makes no difference."""
+    words = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    for name, default in TOY_DEFAULTS.items() if args.toy else ():
+        if getattr(args, name) != default:
+            words += [f'--{name}', str(getattr(args, name))]
+    return words
 
 
 def _parse_options(words: list[str] | None) -> dict:

@@ -48,8 +48,8 @@ class Report:
     """Reads what a work directory has of some rows, and writes the tables."""
 
     def __init__(self, rows: Sequence[Row], runs_of: Callable[[Row], Sequence[Run]], cost_of: Callable[[Row], dict], *,
-                 paper: Sequence[Row], toy: str = '') -> None:
-        self.rows, self.runs_of, self.cost_of, self.toy = rows, runs_of, cost_of, toy
+                 paper: Sequence[Row], toy: str = '', options: Sequence[str] = ()) -> None:
+        self.rows, self.runs_of, self.cost_of, self.toy, self.options = rows, runs_of, cost_of, toy, options
         self.paper = {row.key: row for row in paper}
 
     def write(self, out: Path) -> None:
@@ -131,8 +131,8 @@ class Report:
         if not line.states:
             return '', '', '', ''
         row, seeds = line.row, sorted(line.ours) if line.last else []
-        words = ['clamp-mmpose', 'reproduce', 'clamp', *(['--toy'] if self.toy else []), '--table', row.table, '--row',
-                 row.name, *(['--seeds', *map(str, seeds)] if seeds else [])]
+        words = ['clamp-mmpose', 'reproduce', 'clamp', *(['--toy'] if self.toy else []), *self.options, '--table',
+                 row.table, '--row', row.name, *(['--seeds', *map(str, seeds)] if seeds else [])]
         commits = dict.fromkeys(commit for state in line.states for commit in state['commits'])
         devices = dict.fromkeys(state['device'] for state in line.states)
         return shlex.join(words), ', '.join(commits), ', '.join(devices), max(state['date'] for state in line.states)

@@ -75,3 +75,23 @@ def test_an_installed_package_tells_its_version_even_inside_another_checkout(rep
     package, _ = repository
     subprocess.run(['git', 'init'], cwd=package.parent.parent, check=True, capture_output=True)
     assert origin.code_version() == '9.9'
+
+
+def test_the_command_says_what_the_numbers_need_again(launch, commands, table):
+    launch('--table', '1', '--row', 'CLAMP, ResNet-50', '--seeds', '0', '--cfg-options',
+           'optim_wrapper.optimizer.lr=1e-3')
+    assert table()['1', 'CLAMP, ResNet-50']['command'] == (
+        '`clamp-mmpose reproduce clamp --cfg-options optim_wrapper.optimizer.lr=1e-3 --table 1 --row '
+        "'CLAMP, ResNet-50' --seeds 0`")
+
+
+@pytest.mark.parametrize('budget', [(), ('--animals', '100'), ('--pictures', '20', '--animals', '100')])
+def test_the_command_of_a_toy_says_its_budget_where_it_is_its_own(budget):
+    import argparse
+
+    from clamp_mmpose.tools.reproduce import add_arguments
+    from clamp_mmpose.tools.reproduce.campaign import Campaign
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert Campaign(parser.parse_args(['clamp', '--toy', *budget])).report.options == list(budget)
+    assert Campaign(parser.parse_args(['clamp', *budget])).report.options == []

@@ -42,8 +42,9 @@ def call(*command: object, log: Path | None = None) -> None:
 
 
 def _run_apart(words: list[str], output: object) -> None:
+    # What this process has made inheritable, such as a lock, is to last as long as the command.
     with subprocess.Popen(words, env=_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                          start_new_session=True) as process:
+                          start_new_session=True, close_fds=False) as process:
         try:
             status = process.wait()
         except BaseException:

@@ -10,8 +10,10 @@ import pytest
 
 from clamp_mmpose.tools import commands
 
+# A shell without job control starts what runs in the background with interruptions ignored.
 SCRIPT = '''
-import subprocess, sys
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from clamp_mmpose.tools.commands import call
 child = "import os, time; print(os.getpid(), flush=True); time.sleep(120)"

@@ -135,6 +135,17 @@ def test_families_are_counted_as_in_the_files(run, toy, tmp_path):
     assert re.search(rf'Canidae +{counts["usable_instances"]}  ', out)
 
 
+def test_species_of_one_name_in_two_families_are_told(run, toy, tmp_path):
+    source = json.loads((toy / 'annotations' / TRAIN).read_text())
+    for category in source['categories']:
+        category['name'] = 'adult'
+    (tmp_path / 'adults.json').write_text(json.dumps(source))
+    status, out, _ = run('few-shot', '--train-ann', tmp_path / 'adults.json', '--shots', '1')
+    assert status == 0 and 'adult 22' in out
+    counted = set(load(tmp_path, 'adults_1shot-seed0.json')['provenance']['counts']['families'])
+    assert {line.split()[0] for line in out.splitlines() if 'adult 22' in line} == counted
+
+
 def test_files_are_written_beside_the_source_by_default(toy, tmp_path, capsys):
     path = tmp_path / 'annotations' / 'beside.json'
     path.parent.mkdir()
@@ -153,6 +164,40 @@ def test_any_coco_style_files(run, toy, tmp_path):
     status, out, _ = run('few-shot', '--train-ann', path, '--shots', 2)
     assert status == 0 and 'note: no test file was given' in out
     assert (tmp_path / 'out' / 'animals_2shot-seed0.json').exists()
+
+
+@pytest.mark.parametrize('argv', [
+    ('family', '--train-ann', 'texts.json', '--test-ann', 'texts.json', '--train', 'Bovidae', '--test', 'Canidae'),
+    ('few-shot', '--train-ann', 'texts.json', '--shots', '2'),
+    ('fraction', '--ann', 'texts.json', '--percent', '50'),
+    ('common', '--a', 'ap10k', '--b', 'animalpose', '--a-ann', 'texts.json'),
+], ids=lambda argv: argv[0])
+def test_ids_that_are_texts_become_numbers_which_mmpose_reads(toy, run, tmp_path, monkeypatch, argv):
+    source = json.loads((toy / 'annotations' / TRAIN).read_text())
+    for annotation in source['annotations']:
+        annotation.update(id=f'instance {annotation["id"]}', image_id=f'picture {annotation["image_id"]}',
+                          category_id=f'species {annotation["category_id"]}')
+    for part, word in (('images', 'picture'), ('categories', 'species')):
+        for record in source[part]:
+            record['id'] = f'{word} {record["id"]}'
+    (tmp_path / 'texts.json').write_text(json.dumps(source))
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run(*argv)
+    assert status == 0 and 'ids that are texts are numbered anew' in out
+    for path in Path('out').glob('*.json'):
+        file = load(tmp_path, path.name)
+        held = described(file)
+        assert held and len(set(held)) == len(held) and set(held) <= set(described(source))
+        metainfo = dict(metainfo=dict(from_file='out/common_ap10k_animalpose.py')) if argv[0] == 'common' else {}
+        dataset = DATASETS.get('AP10KDataset')(ann_file=str(path), data_mode='topdown', **metainfo)
+        assert len(dataset) == file['provenance']['counts']['usable_instances']
+
+
+def described(file):
+    """Picture, species and box of each instance."""
+    names = {record['id']: record['file_name'] for record in file['images']}
+    species = {record['id']: record['name'] for record in file['categories']}
+    return [(names[one['image_id']], species[one['category_id']], *one['bbox']) for one in file['annotations']]
 
 
 @pytest.mark.parametrize('argv, message', [

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,10 @@ def read_coco(path, asked_by: str = '') -> CocoFile:
         parts[part] = _by_id(content.pop(part, None), part, fields, path, notes)
     listed = parts['images']
     kept = {key: value for key, value in parts['annotations'].items() if value['image_id'] in listed}
+    if parts['annotations'] and not kept:
+        raise ValueError(f'{path}: no annotation has the id of one of the {len(listed)} images: image_id is '
+                         f'{next(iter(parts["annotations"].values()))["image_id"]!r}, images are '
+                         f'{", ".join(map(repr, list(listed)[:3])) or "none"}, ...')
     notes['annotations of images that are not listed'] = len(parts['annotations']) - len(kept)
     parts['annotations'] = kept
     content.pop('provenance', None)  # of an earlier split; its file's sum is in the new one
@@ -93,7 +98,7 @@ def is_usable(annotation: dict, image: dict, source: str = 'the annotation file'
 
 def same_picture(image: dict) -> str:
     """What tells pictures apart across files: ids start anew in each file of some datasets."""
-    return image['file_name']
+    return posixpath.normpath(str(image['file_name']).replace('\\', '/'))  # './a.jpg' is 'a.jpg'
 
 
 def in_order(records) -> list:

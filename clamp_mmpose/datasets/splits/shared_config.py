@@ -7,6 +7,8 @@ from .split_file import WRITTEN_BY, provenance
 # MMPose's classes that read COCO-style files; the others' files have formats of their own.
 DATASET_TYPES = dict(ap10k='AP10KDataset', animalpose='AnimalPoseDataset', coco='CocoDataset',
                      crowdpose='CrowdPoseDataset')
+# Where their pictures are under data/, by MMPose's guides; an example for the others
+IMAGES = dict(ap10k='data/', coco='val2017/', crowdpose='images/', mpii='images/', h36m='images/')
 
 _TEMPLATE = '''# The {number} keypoints that {a} and {b} share, for MMPose. Written by {written_by}: make-splits common.
 #
@@ -22,7 +24,7 @@ _TEMPLATE = '''# The {number} keypoints that {a} and {b} share, for MMPose. Writ
 #         metainfo=_base_.common_metainfo,
 #         data_root='data/{b}/',
 #         ann_file='CONVERTED_FILE.json',
-#         data_prefix=dict(img=''),
+#         data_prefix=dict(img='{images}'),
 #         test_mode=True,
 #         pipeline=test_pipeline))
 # test_evaluator = dict(
@@ -65,7 +67,7 @@ def shared_config(shared: SharedKeypoints, file_name: str) -> str:
     number = len(shared.pairs)
     return _TEMPLATE.format(
         a=a, b=b, number=number, written_by=WRITTEN_BY, file_name=file_name,
-        type=DATASET_TYPES.get(b, 'BaseCocoStyleDataset'), names=_row(shared.keypoint_names),
+        type=DATASET_TYPES.get(b, 'BaseCocoStyleDataset'), images=IMAGES.get(b, ''), names=_row(shared.keypoint_names),
         converters=''.join(_converter(f'{dataset}_to_common', number, shared.mapping(dataset), list(PLACES[dataset]),
                                       shared.keypoint_names) for dataset in (a, b)),
         between=''.join(_converter(f'{source}_to_{target}', len(PLACES[target]), shared.between(source),

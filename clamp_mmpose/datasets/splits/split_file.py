@@ -28,9 +28,33 @@ class SplitFile:
     def encode(self) -> bytes:
         """The same content gives the same bytes; the categories come last, where they are quick to find."""
         rest = dict(self.like.rest)
-        content = dict(info=rest.pop('info', {}), provenance=self.provenance, **rest, images=self.images,
-                       annotations=self.annotations, categories=list(self.like.categories.values()))
+        images, annotations, categories = (_numbers(records) for records in self._records())
+        content = dict(
+            info=rest.pop('info', {}), provenance=self.provenance, **rest,
+            images=[dict(image, id=images[image['id']]) for image in self.images],
+            annotations=[dict(one, id=annotations[one['id']], image_id=images[one['image_id']],
+                              category_id=categories.get(one['category_id'], one['category_id']))
+                         for one in self.annotations],
+            categories=[dict(category, id=categories[key]) for key, category in self.like.categories.items()])
         return json.dumps(content).encode()
+
+    @property
+    def is_numbered_anew(self) -> bool:
+        """Whether ids of the source are texts, which MMPose does not read: the file has numbers for them."""
+        return any(map(_has_texts, self._records()))
+
+    def _records(self) -> tuple[list, list, list]:
+        return self.images, self.annotations, list(self.like.categories.values())
+
+
+def _numbers(records: list) -> dict:
+    """id -> id as it is written: where some are texts, all of them are numbered from 1 in their order."""
+    texts = _has_texts(records)
+    return {record['id']: number if texts else record['id'] for number, record in enumerate(records, 1)}
+
+
+def _has_texts(records: list) -> bool:
+    return any(isinstance(record['id'], str) for record in records)
 
 
 def provenance(protocol: str, sources: list, arguments: dict, **more) -> dict:

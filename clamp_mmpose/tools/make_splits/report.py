@@ -26,12 +26,14 @@ def write_and_report(files: list[tuple[Path, SplitFile]], *, force: bool, remark
     for source in sources:
         for what, number in source.notes.items():
             remarks = [*remarks, f'{source.name}: {number} {what} left out']
+    if any(file.is_numbered_anew for _, file in files):
+        remarks = [*remarks, 'ids that are texts are numbered anew: MMPose reads numbers only']
     for remark in remarks:
         print(f'note: {remark}')
 
 
 def _table(file: SplitFile, counts: dict) -> list[str]:
-    """One line per family: its instances, then its species and theirs."""
+    """One line per family: its instances, then its species and theirs, together where two families have one name."""
     families = {}
     for category in file.like.categories.values():
         name = str(category['name'])
@@ -40,4 +42,4 @@ def _table(file: SplitFile, counts: dict) -> list[str]:
             species.append(f'{name} {counts["species"][name]}')
     width = max(map(len, families), default=0)
     return [f'{name:<{width}}  {counts["families"][name]:>6}  {", ".join(dict.fromkeys(species))}'
-            for name, species in sorted(families.items())]
+            for name, species in sorted(families.items()) if name in counts['families']]

@@ -41,21 +41,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs what is not done yet. Returns 0, 1 after a run that failed or has changed, 2 if nothing could be run.
+    """Runs what is not done yet. Returns 0, 1 after a run that failed or has changed.
 
-    130 after an interruption; the same command goes on from there.
+    2 if nothing could be run, or a folder cannot be written; 130 after an interruption, from where the same command
+    goes on.
     """
-    from .campaign import Campaign
     try:
-        campaign = Campaign(args)
+        return _run(args)
     except (ValueError, OSError) as error:
         print(f'reproduce: error: {error}', file=sys.stderr)
         return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    from .campaign import Campaign
+    campaign = Campaign(args)
     if args.list:
         campaign.show()
         return 0
-    # A scheduler's SIGTERM stops as Ctrl-C does.
-    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A scheduler's SIGTERM and a closed terminal stop as Ctrl-C does; under nohup the latter does nothing.
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)
+                if signal.getsignal(number) != signal.SIG_IGN}
     try:
         return campaign.run()
     except subprocess.CalledProcessError as error:
@@ -65,4 +71,5 @@ def run(args: argparse.Namespace) -> int:
         print('\nreproduce: interrupted; the same command goes on from here', file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

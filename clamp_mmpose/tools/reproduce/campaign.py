@@ -48,7 +48,7 @@ class Campaign:
             print(f'  seeds    {self._describe_states(runs)}')
             if row.has_cost:
                 print(f'  ready    {PARAMETERS} and {OPERATIONS}, which need no data')
-            for line in _describe_needs(runs):
+            for line in _describe_needs(runs, drawn=self.args.toy):
                 print(f'  {line}')
 
     def run(self) -> int:
@@ -180,8 +180,8 @@ def _shown(path: Path) -> str:
     return str(path) if relative.startswith('..') else relative
 
 
-def _describe_needs(runs: list[Run]) -> list[str]:
-    """Lines on the files of all seeds: present, to be made, or missing."""
+def _describe_needs(runs: list[Run], *, drawn: bool) -> list[str]:
+    """Lines on the files of all seeds: present, to be made or drawn, or missing."""
     lines = {}
     for run in runs:
         needs = run.needs
@@ -192,7 +192,7 @@ def _describe_needs(runs: list[Run]) -> list[str]:
             elif path in needs.splits:
                 sources = ', '.join(_shown(source) for source in needs.splits[path].sources)
                 lines[f'to make  {_shown(path)} from {sources}'] = None
-        lines.update((f'missing  {_shown(path)}', None) for path in missing)
+        lines.update((f'{"to draw" if drawn else "missing"}  {_shown(path)}', None) for path in missing)
         lines.update((f'weights  {name}', None) for name in needs.weights)
     return list(lines)
 
@@ -204,6 +204,8 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(f'--{name} {value} must be {least} or more')
     if min(args.seeds) < 0:
         raise ValueError(f'--seeds {" ".join(map(str, args.seeds))}: a seed is 0 or more')
+    if args.out is not None and args.out.suffix == '.csv':
+        raise ValueError(f'--out {args.out}: names the Markdown page, and the .csv is written beside it')
     if args.clip_weights is not None and not args.clip_weights.is_dir():
         raise ValueError(f'--clip-weights {args.clip_weights}: there is no such folder')
 

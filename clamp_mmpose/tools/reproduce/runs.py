@@ -8,13 +8,14 @@ import datetime
 import fcntl
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..commands import best_checkpoint, call, find_config, last_checkpoint
+from ..commands import call, find_config, last_checkpoint
 from ..config_variant import load_variant, relocate, shorten
 from .data import Needs, digests, local_weights, needs_of
 from .rows import METRICS
@@ -123,9 +124,13 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
-        """Holds the run against other processes; gives False where one has it."""
+        """Holds the run against other processes; gives False where one has it.
+
+        The commands hold it too: where this process is killed, its training may live on.
+        """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with self.folder.with_suffix('.lock').open('w') as file:
+            os.set_inheritable(file.fileno(), True)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -150,6 +155,8 @@ class Run:
             cfg = copy.deepcopy(recipe)
             recipe = recipe if annotations.exists() else None
         cfg.merge_from_dict(relocate(cfg, data_root))
+        # A checkpoint takes about a gigabyte. Two, as MMEngine removes the oldest before it has written the newest.
+        cfg.default_hooks.checkpoint.setdefault('max_keep_ckpts', 2)
         if self.setting.clip_weights:
             cfg.merge_from_dict(local_weights(cfg.model, self.setting.clip_weights.resolve()))
         return recipe, cfg
@@ -163,25 +170,28 @@ class Run:
         call(*words, log=self.folder / 'commands.log')
 
     def _test_best_and_last(self, variant: Path) -> dict:
-        """'best' and 'last' -> epoch and metrics in %; of two that are the same epoch one is tested."""
-        checkpoints = {'best': best_checkpoint(self.folder), 'last': self.folder / last_checkpoint(self.folder).name}
-        results = {}
-        for name, checkpoint in checkpoints.items():
-            epoch = _epoch_of(checkpoint)
-            same = [result for result in results.values() if result['epoch'] == epoch]
-            if same:
-                results[name] = same[0]
-                continue
-            metrics = self.folder / f'test_{name}' / 'metrics.json'
-            call('mim', 'test', 'mmpose', variant, '--checkpoint', checkpoint, '--work-dir', metrics.parent, '--out',
-                 metrics, log=self.folder / 'commands.log')
-            found = json.loads(metrics.read_text())
-            if found.get('coco/AP', -1) < 0:
-                raise ValueError(f'{metrics} has no AP: is anything annotated in the test file?')
-            results[name] = {'epoch': epoch, **{
-                # -1 where no animal is of that size
-                short: round(100 * found[key], 3) for key, short in METRICS.items() if found.get(key, -1) >= 0}}
-        return results
+        """'best' and 'last' -> epoch and metrics in %.
+
+        A training that was resumed has forgotten the validation after its checkpoint, so there may be several that it
+        called best, and its last epoch may never have been compared: all are tested.
+        """
+        last = self.folder / last_checkpoint(self.folder).name
+        checkpoints = {_epoch_of(path): path for path in (last, *self.folder.glob('best_*.pth'))}
+        results = {epoch: self._test(variant, checkpoints[epoch]) for epoch in sorted(checkpoints)}
+        best = max(results.values(), key=lambda result: result['AP'])
+        return {'best': best, 'last': results[_epoch_of(last)]}
+
+    def _test(self, variant: Path, checkpoint: Path) -> dict:
+        epoch = _epoch_of(checkpoint)
+        metrics = self.folder / f'test_epoch_{epoch}' / 'metrics.json'
+        call('mim', 'test', 'mmpose', variant, '--checkpoint', checkpoint, '--work-dir', metrics.parent, '--out',
+             metrics, log=self.folder / 'commands.log')
+        found = json.loads(metrics.read_text())
+        if found.get('coco/AP', -1) < 0:
+            raise ValueError(f'{metrics} has no AP: is anything annotated in the test file?')
+        return {'epoch': epoch, **{
+            # -1 where no animal is of that size
+            short: round(100 * found[key], 3) for key, short in METRICS.items() if found.get(key, -1) >= 0}}
 
     def _epoch(self) -> int | None:
         """The last epoch that a training can go on from."""

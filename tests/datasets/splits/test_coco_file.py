@@ -52,6 +52,13 @@ def test_repeated_and_dangling_entries_are_counted_and_left_out(train, read):
     assert file.notes == {'repeated annotations': 1, 'annotations of images that are not listed': 1}
 
 
+def test_annotations_whose_image_ids_are_of_another_kind_are_an_error(train, read):
+    for annotation in train.content['annotations']:
+        annotation['image_id'] = str(annotation['image_id'])
+    with pytest.raises(ValueError, match="image_id is '1', images are 1, 2, 3"):
+        read(train)
+
+
 @pytest.mark.parametrize('content, message', [
     ('', 'is not a complete JSON file'),
     ('{"images": [', 'is not a complete JSON file'),

@@ -78,9 +78,10 @@ def test_every_instance_is_drawn_about_equally_often(train, read):
     assert len(times) == 36 and all(100 - 5 * 8.2 < number < 100 + 5 * 8.2 for number in times.values())
 
 
-def test_pictures_of_the_test_file_are_never_drawn(train, val, read):
+@pytest.mark.parametrize('written', ['{}', './{}', 'folder/../{}', '.\\{}'])
+def test_pictures_of_the_test_file_are_never_drawn(train, val, read, written):
     for image in train.content['images'][:5]:  # of six cows
-        val.add('dog', file_name=image['file_name'])
+        val.add('dog', file_name=written.format(image['file_name']))
     file, remarks = few_shot(read(train), shots=6, seed=0, test=read(val, 'val.json'))
     assert of_each(file)['cow'] == 1
     assert '5 pictures that are in val.json too are never drawn' in remarks

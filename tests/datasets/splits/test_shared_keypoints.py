@@ -112,6 +112,12 @@ def test_a_converter_takes_each_keypoint_to_its_place(a, b, tmp_path):
         assert not seen or set(places[int(x) - 1]) & set(place) - {None}
 
 
+@pytest.mark.parametrize('b, folder', [('ap10k', 'data/'), ('animalpose', ''), ('coco', 'val2017/')])
+def test_the_example_finds_the_pictures_where_mmposes_guides_put_them(b, folder):
+    a = 'ap10k' if b == 'animalpose' else 'animalpose'
+    assert f"data_prefix=dict(img='{folder}')" in shared_config(SharedKeypoints(a, b), 'common.py')
+
+
 def test_the_fragment_stands_beside_a_recipe(tmp_path):
     shared = SharedKeypoints('ap10k', 'animalpose')
     (tmp_path / 'common.py').write_text(shared_config(shared, 'common.py'))

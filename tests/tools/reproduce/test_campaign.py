@@ -1,6 +1,10 @@
 """`clamp-mmpose reproduce`: what it runs, in which order, and where it goes on; with commands that take no time."""
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,50 @@ def test_an_interrupted_training_goes_on_from_its_last_checkpoint(launch, comman
     # By its own path: last_checkpoint names the folder that it was written in.
     assert again[-2:] == ['--resume', str(tmp_path / 'work' / CLAMP / 'seed0' / 'epoch_120.pth')]
     assert '--resume' not in other
+
+
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 130), (signal.SIGHUP, 130)])
+def test_a_scheduler_and_a_closed_terminal_interrupt_it_too(launch, commands, number, status):
+    before = signal.getsignal(number)
+    commands.interrupt, commands.signal = 120, number
+    assert launch(*CLAMP_ROW, '--seeds', '0') == status
+    assert signal.getsignal(number) is before
+
+
+def test_it_outlives_its_terminal_under_nohup(launch, commands):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        commands.interrupt, commands.signal = 210, signal.SIGHUP
+        assert launch(*CLAMP_ROW, '--seeds', '0') == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_best_is_the_best_of_all_checkpoints_that_a_resumed_training_left(launch, commands, table, tmp_path):
+    commands.interrupt = 120
+    launch(*CLAMP_ROW, '--seeds', '0')
+    folder = tmp_path / 'work' / CLAMP / 'seed0'
+    (folder / 'best_coco_AP_epoch_120.pth').touch()  # of the validation after the checkpoint that it goes on from
+    commands.ap_at = {120: 0.71, 200: 0.70, 210: 0.69}
+    launch(*CLAMP_ROW, '--seeds', '0')
+    assert json.loads((folder / 'run.json').read_text())['results']['best']['epoch'] == 120
+    row = table()['1', 'CLAMP, ResNet-50']
+    assert (row['ours'], row['last epoch']) == ('71.0', '69.0')
+
+
+def test_a_last_epoch_that_was_never_validated_may_be_the_best(launch, commands, table):
+    commands.ap_at = {200: 0.70, 210: 0.72}
+    launch(*CLAMP_ROW, '--seeds', '0')
+    row = table()['1', 'CLAMP, ResNet-50']
+    assert (row['ours'], row['last epoch']) == ('72.0', '72.0')
+
+
+def test_a_run_keeps_few_checkpoints_but_as_many_as_its_config_says(launch, commands):
+    from mmengine.config import Config
+    launch(*CLAMP_ROW, '--seeds', '0')
+    launch(*CLAMP_ROW, '--seeds', '1', '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=5')
+    kept = [Config.fromfile(words[3]).default_hooks.checkpoint.max_keep_ckpts for words in commands.of('train')]
+    assert kept == [2, 5]
 
 
 def test_a_training_that_is_over_is_only_tested(launch, commands):
@@ -180,6 +228,35 @@ def test_a_run_that_another_process_has_is_left_to_it(launch, commands, tmp_path
     assert len(commands.of('train')) == 1
 
 
+def test_a_training_that_outlives_its_killed_reproduce_still_has_the_run(tmp_path):
+    program = f"""
+from pathlib import Path
+from clamp_mmpose.tools.commands import call
+from clamp_mmpose.tools.reproduce import runs
+run = runs.Run(Path('configs', 'clamp', '{CLAMP}.py'), 0, runs.Setting(Path({str(tmp_path)!r}), Path()))
+with run.locked():
+    call('sh', '-c', 'echo $$ > {tmp_path}/pid; sleep 60', log=Path({str(tmp_path)!r}, 'log'))
+"""
+    process = subprocess.Popen([sys.executable, '-c', program])
+    pid = tmp_path / 'pid'
+    for _ in range(600):
+        if pid.exists() and pid.read_text().strip():
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    run = runs.Run(Path('configs', 'clamp', f'{CLAMP}.py'), 0, runs.Setting(tmp_path, Path()))
+    with run.locked() as mine:
+        assert not mine
+    os.killpg(int(pid.read_text()), signal.SIGKILL)
+    for _ in range(100):
+        with run.locked() as mine:
+            if mine:
+                break
+        time.sleep(0.1)
+    assert mine
+
+
 def test_the_list_tells_what_is_there_what_is_made_and_what_is_missing(launch, commands, capsys):
     assert launch('--list', '--table', '3', '11', '--row', 'CLAMP, Bovidae to', '1 % of') == 0
     out = capsys.readouterr().out
@@ -189,6 +266,12 @@ def test_the_list_tells_what_is_there_what_is_made_and_what_is_missing(launch, c
                  'weights  openai for RN50-quickgelu'):
         assert line in out
     assert commands.calls == []
+
+
+def test_the_list_of_a_toy_says_what_it_will_draw(launch, capsys):
+    assert launch('--list', '--table', 'zero-shot', toy=True) == 0
+    out = capsys.readouterr().out
+    assert 'to draw' in out and 'missing' not in out
 
 
 def test_archives_of_clip_are_read_from_a_folder(launch, commands, tmp_path, capsys):
@@ -210,6 +293,8 @@ def test_archives_of_clip_are_read_from_a_folder(launch, commands, tmp_path, cap
     (('--seeds', '-1'), '--seeds -1'),
     (('--cfg-options', 'lr'), '--cfg-options lr: must be KEY=VALUE'),
     (('--clip-weights', 'nowhere'), '--clip-weights nowhere'),
+    (('--out', 'table.csv'), '--out table.csv'),
+    (('--work-dir', f'{__file__}/work', *CLAMP_ROW), 'test_campaign.py/work'),
 ])
 def test_wrong_arguments_are_one_line_and_status_2(launch, commands, capsys, argv, message):
     assert launch(*argv) == 2

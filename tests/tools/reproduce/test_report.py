@@ -75,3 +75,23 @@ def test_an_installed_package_tells_its_version_even_inside_another_checkout(rep
     package, _ = repository
     subprocess.run(['git', 'init'], cwd=package.parent.parent, check=True, capture_output=True)
     assert origin.code_version() == '9.9'
+
+
+def test_the_command_says_what_the_numbers_need_again(launch, commands, table):
+    launch('--table', '1', '--row', 'CLAMP, ResNet-50', '--seeds', '0', '--cfg-options',
+           'optim_wrapper.optimizer.lr=1e-3')
+    assert table()['1', 'CLAMP, ResNet-50']['command'] == (
+        '`clamp-mmpose reproduce clamp --cfg-options optim_wrapper.optimizer.lr=1e-3 --table 1 --row '
+        "'CLAMP, ResNet-50' --seeds 0`")
+
+
+def test_the_command_of_a_toy_says_its_budget():
+    import argparse
+
+    from clamp_mmpose.tools.reproduce import add_arguments
+    from clamp_mmpose.tools.reproduce.campaign import Campaign
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    toy = Campaign(parser.parse_args(['clamp', '--toy', '--animals', '100'])).report.words
+    assert toy == ['clamp-mmpose', 'reproduce', 'clamp', '--toy', '--pictures', '800', '--animals', '100']
+    assert '--animals' not in Campaign(parser.parse_args(['clamp', '--animals', '100'])).report.words

@@ -159,6 +159,36 @@ def test_weights_of_another_model_are_refused_or_told(files, tmp_path, capsys, u
     assert 'not in ' in (error := capsys.readouterr().err) and 'neck.gamma' in error
 
 
+def test_weights_of_another_shape_are_refused(files, tmp_path, capsys):
+    """MMEngine would go on with the random ones, and the pictures would show those."""
+    config, checkpoint = files()
+    weights = torch.load(checkpoint)['state_dict']
+    weights['head.final_layer.weight'] = torch.ones(5, 16, 1, 1)
+    torch.save(dict(state_dict=weights), tmp_path / 'other.pth')
+    for extra in ([], ['--figure', 'similarity', '--before', str(tmp_path / 'other.pth')]):
+        used = checkpoint if extra else str(tmp_path / 'other.pth')
+        assert main(['visualize', config, used, '--out', str(tmp_path / 'out'), *extra]) == 2
+        error = capsys.readouterr().err
+        assert 'other.pth does not fit the config' in error and 'head.final_layer.weight' in error
+        assert error.count('\n') == 1 and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('text', 'options', 'message'), [
+    ('model = (', [], 'SyntaxError: '),
+    ('model = undefined', [], 'NameError: '),
+    (None, ['model.neck.type=Missing'], 'KeyError: '),
+    (None, ['model.backbone.colour=1'], 'TypeError: '),
+])
+def test_a_config_that_is_wrong_is_one_line(files, tmp_path, capsys, text, options, message):
+    config, checkpoint = files()
+    if text is not None:
+        (tmp_path / 'config.py').write_text(text)
+    arguments = ['--out', str(tmp_path / 'out'), *(['--cfg-options', *options] if options else [])]
+    assert main(['visualize', config, checkpoint, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'visualize: error: {message}') and error.count('\n') == 1
+
+
 def test_other_names_than_the_dataset_has_keypoints_are_refused(files, tmp_path, capsys):
     config = files(**tiny_clamp_model('vit', names=NAMES[:5]))
     assert main(['visualize', *config, '--out', str(tmp_path / 'out')]) == 2

@@ -251,6 +251,14 @@ def test_files_that_do_not_fit_are_refused(convert, tmp_path, edit, message):
     assert not (tmp_path / 'out.pth').exists()
 
 
+@pytest.mark.parametrize('text', ['model = (', 'model = undefined', "model = dict(type='Missing')"])
+def test_a_config_that_is_wrong_is_one_line(convert, tmp_path, text):
+    (tmp_path / 'wrong.py').write_text(text)
+    status, out, err = convert('--config', tmp_path / 'wrong.py')
+    assert status == 2 and out == ''
+    assert err.startswith('convert: error: ') and err.count('\n') == 1
+
+
 def test_a_released_file_of_another_backbone_is_refused(convert, made):
     status, _, err = convert(kind='resnet', source=made['vit'][0])
     assert status == 2

@@ -280,6 +280,11 @@ SWAPPED = [AP10K_NAMES[1], AP10K_NAMES[0], *AP10K_NAMES[2:]]
 WORDED = ['the left eye', *AP10K_NAMES[1:]]
 
 
+def test_a_beginning_that_leaves_nothing_out_is_told(convert):
+    status, _, err = convert('--ignore', 'upconv_head', 'upcnov')
+    assert status == 0 and "no tensor begins with 'upcnov'" in err and 'upconv_head' not in err
+
+
 def test_names_in_another_order_are_refused(convert):
     status, _, err = convert(names=SWAPPED)
     assert status == 2 and 'trained with the names in another order' in err

@@ -27,6 +27,15 @@ def test_a_model_without_score_maps_gives_one_picture(files, tmp_path, capsys):
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['poses.png']
 
 
+def test_a_model_that_predicts_from_the_score_map_alone_has_every_figure(files, tmp_path, unpainted):
+    head = tiny_clamp_model(names=NAMES)['head'] | dict(
+        matching_only=True, in_channels=None, score_head=dict(deconv_out_channels=(8, 8)))
+    arguments = ['--out', str(tmp_path / 'out'), '--num', '1', '--mean-over', '1', '--figure', 'all']
+    assert main(['visualize', *files(head=head), *arguments]) == 0
+    drawn = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert {'poses.png', 'score_maps_1.png', 'score_map_overlay_1.png', 'similarity_1.png', 'prompts.png'} <= drawn
+
+
 def test_the_seed_chooses_the_images(files, tmp_path):
     pictures = []
     config = files()

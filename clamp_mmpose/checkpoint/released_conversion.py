@@ -66,7 +66,9 @@ def convert_released(file: ReleasedFile, model: nn.Module, *, ignore: tuple[str,
         added={name: 'computed from the text tower and the names of the config' if name == EMBEDDING else 'starts at 0'
                for name in state_dict if name not in new_names},
         notes=notes,
-        warnings=[*_doubtful_names(file, model), *map(str, differences)])
+        warnings=[*(f'no tensor begins with {part!r}, which is to be left out' for part in ignore
+                    if not any(name.startswith(part) for name in file.tensors)),
+                  *_doubtful_names(file, model), *map(str, differences)])
     return Conversion(state_dict, report)
 
 
@@ -74,7 +76,8 @@ def _check_model(file: ReleasedFile, model: nn.Module) -> None:
     """Whether the config has the parts that the file's method needs at all."""
     neck, wanted = getattr(model, 'neck', None), {'CLAMP': 'PromptLearnerNeck', 'DenseCLIP': 'DenseCLIPNeck'}
     if type(neck).__name__ != wanted[file.method]:
-        raise CheckpointError(f"{file.path} is a {file}; its config has neck=dict(type='{wanted[file.method]}'), not "
+        raise CheckpointError(f"{file.path} is a {file}, which needs a config with neck=dict(type="
+                              f"'{wanted[file.method]}'); this one has "
                               f'{type(neck).__name__ if neck is not None else "none"}')
     found, wanted = ({name for name in DETECTION_PARTS if has(name)} for has in (
         lambda name: any(key.startswith(f'{name}.') for key in file.tensors),

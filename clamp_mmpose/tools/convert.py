@@ -32,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     """Writes OUT and prints what became of every tensor. Returns 0, or 2 after saying what is wrong."""
     try:
         report = _convert(args)
-    except (ValueError, LookupError, TypeError, OSError, RuntimeError, AssertionError, ImportError) as error:
+    except Exception as error:  # a config is a program and may raise anything
         message = ' '.join(str(error).split()) or type(error).__name__
+        if isinstance(error, SyntaxError):
+            message = f'--config {args.config}: {message}'
         print(f'convert: error: {message}', file=sys.stderr)
         return 2
     for line in report.lines(every=args.every_key):

@@ -9,7 +9,7 @@ from mmpose.evaluation.functional import keypoint_epe
 from mmpose.evaluation.functional.nms import oks_iou
 from mmpose.structures import PoseDataSample
 
-from .pose_panel import draw_pose
+from .pose_panel import draw_labels, draw_pose
 from .pose_view import PoseView
 
 
@@ -31,7 +31,7 @@ def draw_comparison(predictions: dict[str, Sequence[PoseView]],
     figure = Figure(figsize=(2.6 * columns, (2.6 * aspect + 0.3) * len(crops) + 0.5), layout='constrained')
     axes = figure.subplots(len(crops), columns, squeeze=False)
     for crop, row in zip(crops, axes):
-        row[0].imshow(draw_pose(crop, crop.keypoints, crop.visible > 0, dataset_meta, kpt_thr))
+        row[0].imshow(draw_labels(crop, dataset_meta))
         row[0].set_xlabel(crop.name, fontsize=8)
     annotated = any(crop.annotated for crop in crops)
     axes[0][0].set_title('ground truth' if annotated else 'image', fontsize=11)

@@ -32,7 +32,7 @@ def draw_pose_panel(views: Sequence[PoseView],
     figure = Figure(figsize=(2.2 * len(titles), 2.25 * aspect * len(views) + 0.5), layout='constrained')
     axes = figure.subplots(len(views), len(titles), squeeze=False)
     for view, row in zip(views, axes):
-        row[0].imshow(draw_pose(view, view.keypoints, view.visible > 0, dataset_meta, kpt_thr))
+        row[0].imshow(draw_labels(view, dataset_meta))
         row[1].imshow(draw_pose(view, view.predicted, view.scores, dataset_meta, kpt_thr))
         maps = view.score_map if view.upsampled is None else view.upsampled
         for ax, index in zip(row[2:], keypoints):
@@ -42,6 +42,11 @@ def draw_pose_panel(views: Sequence[PoseView],
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     return figure
+
+
+def draw_labels(view: PoseView, dataset_meta: dict) -> np.ndarray:
+    """The crop (H, W, 3) with the labelled keypoints, whatever the threshold of predictions is."""
+    return draw_pose(view, view.keypoints, (view.visible > 0).astype(float), dataset_meta, kpt_thr=0.5)
 
 
 def draw_pose(view: PoseView, keypoints: np.ndarray, scores: np.ndarray, dataset_meta: dict,

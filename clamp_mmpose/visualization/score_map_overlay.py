@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import cv2
@@ -15,6 +16,7 @@ from .score_map import mark_peak_and_label
 
 # A picture takes this part of the brightness, so that a full score on black is brighter than white without a score.
 _PICTURE = 0.4
+_LETTER = 0.065  # width of one beside the colour bar, inches
 
 
 def draw_score_map_overlay(view: PoseView,
@@ -48,7 +50,9 @@ def draw_score_map_overlay(view: PoseView,
     for ax in axes.flat[cells:]:
         ax.set_visible(False)
     bar = figure.colorbar(ScalarMappable(Normalize(low, high), 'gray'), ax=axes, aspect=30, fraction=0.03, pad=0.01)
-    bar.set_label(f'{title}, the same scale in all cells', fontsize=9)
+    # A single row of cells is lower than the words are long.
+    width = round(1.8 * aspect * rows / _LETTER)
+    bar.set_label(textwrap.fill(f'{title}, the same scale in all cells', width), fontsize=9)
     figure.suptitle(view.name, fontsize=9)
     return figure
 

@@ -251,6 +251,14 @@ def test_files_that_do_not_fit_are_refused(convert, tmp_path, edit, message):
     assert not (tmp_path / 'out.pth').exists()
 
 
+@pytest.mark.parametrize('text', ['model = (', 'model = undefined', "model = dict(type='Missing')"])
+def test_a_config_that_is_wrong_is_one_line(convert, tmp_path, text):
+    (tmp_path / 'wrong.py').write_text(text)
+    status, out, err = convert('--config', tmp_path / 'wrong.py')
+    assert status == 2 and out == ''
+    assert err.startswith('convert: error: ') and err.count('\n') == 1
+
+
 def test_a_released_file_of_another_backbone_is_refused(convert, made):
     status, _, err = convert(kind='resnet', source=made['vit'][0])
     assert status == 2
@@ -270,6 +278,11 @@ def test_unknown_tensors_can_be_left_out_on_demand(convert):
 
 SWAPPED = [AP10K_NAMES[1], AP10K_NAMES[0], *AP10K_NAMES[2:]]
 WORDED = ['the left eye', *AP10K_NAMES[1:]]
+
+
+def test_a_beginning_that_leaves_nothing_out_is_told(convert):
+    status, _, err = convert('--ignore', 'upconv_head', 'upcnov')
+    assert status == 0 and "no tensor begins with 'upcnov'" in err and 'upconv_head' not in err
 
 
 def test_names_in_another_order_are_refused(convert):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from mmengine.structures import InstanceData
@@ -117,6 +119,15 @@ def test_weak_predictions_are_not_drawn_and_still_count():
     figure = draw_comparison(dict(model=[view(0)]), META, areas=[900.0], kpt_thr=0.6)
     assert (np.asarray(figure.axes[1].images[0].get_array()) == 127).all()
     assert figure.axes[1].get_xlabel() == describe_accuracy(random_sample(0), 900.0, META['sigmas'])
+
+
+@pytest.mark.parametrize('threshold', [0.0, 5.0])
+def test_the_threshold_of_predictions_changes_no_label(threshold):
+    some = dataclasses.replace(view(0), visible=np.arange(17) % 2)
+    figures = [draw_comparison(dict(model=[some]), META, areas=[900.0], kpt_thr=value) for value in (0.3, threshold)]
+    drawn = [np.asarray(figure.axes[0].images[0].get_array()) for figure in figures]
+    np.testing.assert_array_equal(*drawn)
+    assert not (drawn[0] == 127).all()
 
 
 def test_images_without_labels_have_no_ground_truth():

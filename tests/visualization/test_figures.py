@@ -60,6 +60,14 @@ def test_weak_predictions_and_missing_labels_are_left_out(view):
     assert not (picture(figure, 1) == 127).all()
 
 
+@pytest.mark.parametrize('threshold', [-1.0, 0.0, 5.0])
+def test_the_threshold_of_predictions_changes_no_label(view, threshold):
+    some = dataclasses.replace(view, visible=np.arange(17) % 2)
+    drawn = [picture(draw_pose_panel([some], [], NAMES, META, kpt_thr=value), 0) for value in (0.3, threshold)]
+    np.testing.assert_array_equal(*drawn)
+    assert not (drawn[0] == 127).all()
+
+
 def test_a_point_outside_the_crop_leaves_the_picture_in_place(view):
     far = view.keypoints.copy()
     far[4] = (-300, 40)

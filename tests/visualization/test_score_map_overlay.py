@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from clamp_mmpose.visualization import PoseView, draw_score_map_overlay, lighten, score_limits
 
@@ -55,6 +56,17 @@ def test_the_bar_states_what_is_shown_and_its_scale():
     bar = figure.axes[-1]
     assert 'spatial loss' in bar.get_ylabel() and bar.get_ylim() == (0.1, 0.6)
     assert 'cosine' in draw_score_map_overlay(view(), [0], names(3), raw=True).axes[-1].get_ylabel()
+
+
+@pytest.mark.parametrize('raw', [False, True])
+@pytest.mark.parametrize('count', [1, 2, 17])
+def test_all_words_beside_the_bar_fit_the_page(count, raw):
+    figure = draw_score_map_overlay(view(count), range(count), names(count), raw=raw)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    words = figure.axes[-1].yaxis.label.get_window_extent(canvas.get_renderer())
+    assert figure.bbox.y0 <= words.y0 and words.y1 <= figure.bbox.y1
+    assert words.x1 <= figure.bbox.x1
 
 
 def test_brighter_is_higher_whatever_lies_under_it():

@@ -114,7 +114,9 @@ class CLAMPHead(HeatmapHead):
         return super().predict(feats, batch_data_samples, test_cfg)
 
     def upsample_score_map(self, score_map: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, K, h, w) to the heatmap's ``size`` (H, W), as the spatial loss sees it."""
+        """(B, K, h, w) to the heatmap's ``size`` (H, W), as the spatial loss sees it; the heatmap if matching_only."""
+        if not self.fixed_keypoints:
+            return self._match(score_map)
         if self.score_head is None:
             return F.interpolate(full_precision(score_map), size=size, mode='bilinear', align_corners=False)
         return self.score_head(score_map)
@@ -131,12 +133,15 @@ class CLAMPHead(HeatmapHead):
 
     def _predict_maps(self, feats: VisionLanguageFeatures) -> Tensor:
         if not self.fixed_keypoints:
-            maps = self.score_head(feats.score_map.flatten(0, 1)[:, None])  # (B * K, maps per keypoint, H, W)
-            return maps.reshape(-1, feats.score_map.shape[1] * maps.shape[1], *maps.shape[-2:])
+            return self._match(feats.score_map)
         if feats[-1].shape[1] != self.in_channels:
             raise ValueError(f'in_channels={self.in_channels} of CLAMPHead, but the last map in front of it has '
                              f"{feats[-1].shape[1]} channels: the backbone's and one per keypoint name of the neck")
         return super().forward(feats)
+
+    def _match(self, score_map: Tensor) -> Tensor:
+        maps = self.score_head(score_map.flatten(0, 1)[:, None])  # (B * K, maps per keypoint, H, W)
+        return maps.reshape(-1, score_map.shape[1] * maps.shape[1], *maps.shape[-2:])
 
     def _loss_spatial(self, score_map: Tensor, batch_data_samples: OptSampleList) -> Tensor:
         target = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])

@@ -49,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         for path in _draw(args):
             print(path, flush=True)
-    except (ValueError, OSError, RuntimeError, AssertionError) as error:  # MMPose asserts that files exist
-        print(f'visualize: error: {error}', file=sys.stderr)
+    except Exception as error:  # a config is a program and may raise anything
+        told = isinstance(error, (ValueError, OSError, RuntimeError, AssertionError))  # MMPose asserts that files exist
+        print(f'visualize: error: {"" if told else type(error).__name__ + ": "}{" ".join(str(error).split())}',
+              file=sys.stderr)
         return 2
     return 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .subject import NO_LABELS, NO_PROMPTS, Subject, check_weights
+from .subject import NO_LABELS, NO_PROMPTS, Subject, load_weights
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
@@ -67,12 +67,11 @@ def _model_before(subject: Subject) -> BasePoseEstimator:
     """The same model with the weights of ``--before``, or those its training starts with, drawn with ``--seed``."""
     import torch
     from mmengine.logging import MMLogger
-    from mmengine.runner import load_checkpoint
     from mmpose.models import build_pose_estimator
     torch.manual_seed(subject.args.seed)
     model = build_pose_estimator(copy.deepcopy(subject.initial_model))
     if subject.args.before:
-        check_weights(model, load_checkpoint(model, subject.args.before, map_location='cpu'), subject.args.before)
+        load_weights(model, subject.args.before)
     else:
         logger = MMLogger.get_current_instance()
         level = logger.level

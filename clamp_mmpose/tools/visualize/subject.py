@@ -108,26 +108,38 @@ def read_config(path: str, options: dict | None = None) -> Config:
 
 
 def load_model(config: Config, checkpoint: str, device: str) -> BasePoseEstimator:
-    """A model with the weights of a checkpoint. Raises ValueError if it has none of them."""
+    """A model with the weights of a checkpoint. Raises ValueError if these do not fit."""
     import torch
-    from mmengine.runner import load_checkpoint
     from mmpose.apis import init_model
     if device.startswith('cuda') and not torch.cuda.is_available():
         raise ValueError(f'--device {device}: PyTorch finds no CUDA device; use --device cpu')
     model = init_model(config, None, device=device)
-    check_weights(model, load_checkpoint(model, checkpoint, map_location='cpu'), checkpoint)
+    load_weights(model, checkpoint)
     return model
 
 
-def check_weights(model: BasePoseEstimator, content: dict, checkpoint: str) -> None:
-    """Compares what a checkpoint holds with the model that has loaded it, where MMEngine only logs."""
-    given = {str(key).removeprefix('module.') for key in content.get('state_dict', content)}
+def load_weights(model: BasePoseEstimator, checkpoint: str) -> None:
+    """Loads what a checkpoint holds, and tells what the model lacks then.
+
+    Raises ValueError if that is all of it, or if a weight has another shape: MMEngine would keep the random one.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    content = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise ValueError(f'{checkpoint} holds no weights')
+    weights = {str(key).removeprefix('module.'): value for key, value in content.items()}
     own = {name for name, _ in model.named_parameters()}
-    if not own & given:
+    missing = own - weights.keys()
+    if missing == own:
         raise ValueError(f'{checkpoint} has no weight in common with the model of the config')
-    if own - given:
-        print(f'visualize: {len(own - given)} of the {len(own)} weights of the model are not in {checkpoint}, such as '
-              f'{min(own - given)}; they are random', file=sys.stderr)
+    try:
+        model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # of another shape
+        raise ValueError(f'{checkpoint} does not fit the config: {error}') from None
+    if missing:
+        print(f'visualize: {len(missing)} of the {len(own)} weights of the model are not in {checkpoint}, such as '
+              f'{min(missing)}; they are random', file=sys.stderr)
 
 
 def keypoint_names(metainfo: dict) -> list[str]:

@@ -33,6 +33,14 @@ def heatmaps_of(samples):
     return torch.stack([sample.pred_fields.heatmaps for sample in samples])
 
 
+def test_the_score_map_as_pictures_show_it_is_the_heatmap():
+    model = make()
+    with torch.no_grad():
+        feats = model.extract_feat(torch.randn(2, 3, 64, 64))
+        shown = model.head.upsample_score_map(feats.score_map, (16, 16))
+        torch.testing.assert_close(shown, model.head(feats), atol=0, rtol=0)
+
+
 def test_it_trains_every_weight_it_has():
     """A weight that no loss reaches would stop DistributedDataParallel."""
     model = make().train()

@@ -27,6 +27,15 @@ def test_a_model_without_score_maps_gives_one_picture(files, tmp_path, capsys):
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['poses.png']
 
 
+def test_a_model_that_predicts_from_the_score_map_alone_has_every_figure(files, tmp_path, unpainted):
+    head = tiny_clamp_model(names=NAMES)['head'] | dict(
+        matching_only=True, in_channels=None, score_head=dict(deconv_out_channels=(8, 8)))
+    arguments = ['--out', str(tmp_path / 'out'), '--num', '1', '--mean-over', '1', '--figure', 'all']
+    assert main(['visualize', *files(head=head), *arguments]) == 0
+    drawn = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert {'poses.png', 'score_maps_1.png', 'score_map_overlay_1.png', 'similarity_1.png', 'prompts.png'} <= drawn
+
+
 def test_the_seed_chooses_the_images(files, tmp_path):
     pictures = []
     config = files()
@@ -157,6 +166,36 @@ def test_weights_of_another_model_are_refused_or_told(files, tmp_path, capsys, u
     arguments = ['--out', str(tmp_path / 'out'), '--num', '1', '--figure', 'poses']
     assert main(['visualize', config, str(tmp_path / 'part.pth'), *arguments]) == 0
     assert 'not in ' in (error := capsys.readouterr().err) and 'neck.gamma' in error
+
+
+def test_weights_of_another_shape_are_refused(files, tmp_path, capsys):
+    """MMEngine would go on with the random ones, and the pictures would show those."""
+    config, checkpoint = files()
+    weights = torch.load(checkpoint)['state_dict']
+    weights['head.final_layer.weight'] = torch.ones(5, 16, 1, 1)
+    torch.save(dict(state_dict=weights), tmp_path / 'other.pth')
+    for extra in ([], ['--figure', 'similarity', '--before', str(tmp_path / 'other.pth')]):
+        used = checkpoint if extra else str(tmp_path / 'other.pth')
+        assert main(['visualize', config, used, '--out', str(tmp_path / 'out'), *extra]) == 2
+        error = capsys.readouterr().err
+        assert 'other.pth does not fit the config' in error and 'head.final_layer.weight' in error
+        assert error.count('\n') == 1 and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('text', 'options', 'message'), [
+    ('model = (', [], 'SyntaxError: '),
+    ('model = undefined', [], 'NameError: '),
+    (None, ['model.neck.type=Missing'], 'KeyError: '),
+    (None, ['model.backbone.colour=1'], 'TypeError: '),
+])
+def test_a_config_that_is_wrong_is_one_line(files, tmp_path, capsys, text, options, message):
+    config, checkpoint = files()
+    if text is not None:
+        (tmp_path / 'config.py').write_text(text)
+    arguments = ['--out', str(tmp_path / 'out'), *(['--cfg-options', *options] if options else [])]
+    assert main(['visualize', config, checkpoint, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'visualize: error: {message}') and error.count('\n') == 1
 
 
 def test_other_names_than_the_dataset_has_keypoints_are_refused(files, tmp_path, capsys):

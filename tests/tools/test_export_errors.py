@@ -142,7 +142,7 @@ def test_a_head_without_heatmaps(options, refused, name):
 
 
 def test_other_names_for_a_head_of_fixed_keypoints(options, refused):
-    assert 'CLAMPHead(matching_only=True)' in refused(*options(), '--names', 'beak')
+    assert 'CLAMPHead(matching_only=True)' in refused(*options(), '--prompts', 'beak')
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -220,4 +220,4 @@ def test_rounding_on_a_flat_map_is_no_difference():
     assert np.linalg.norm(found - keypoints, axis=-1).max() > PIXELS  # both are right
     outputs = dict(heatmaps=heatmaps, keypoints=found, scores=found_scores)
     difference = compare(outputs, Prediction(heatmaps, keypoints, scores), codec)
-    assert difference.passes(1e-4) and 0 < difference.undecided
+    assert difference.passes(1e-4) and difference.undecided > 0

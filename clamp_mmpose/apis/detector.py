@@ -43,12 +43,17 @@ class Detector:
                  nms_thr: float = 0.3,
                  device: str | None = None) -> None:
         from mmdet.apis import init_detector
+        from mmdet.models import BaseDetector
         from mmdet.utils import get_test_pipeline_cfg
         config = config if isinstance(config, Config) else Config.fromfile(config)
         scope = DefaultScope.get_current_instance()
         with warnings.catch_warnings(record=True):  # of a missing checkpoint, which comes next
             # With a palette, no dataset is built.
             self.model = init_detector(config, None, palette='random', device='cpu')
+        if not isinstance(self.model, BaseDetector):
+            init_default_scope('mmpose' if scope is None else scope.scope_name)
+            raise ValueError(f'the model of the detector\'s config is a {type(self.model).__name__}, not a detector of '
+                             'MMDetection')
         meta = load_weights(self.model, checkpoint)
         self.model.to(device or get_device())
         # What is built lazily would be looked for among MMDetection's parts.

@@ -9,8 +9,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
+from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.models import TopdownPoseEstimator
+from mmpose.registry import MODELS
 
 from .boxes import Boxes, WholeImage
 from .frames import Frame, read_frames
@@ -56,9 +58,8 @@ class PoseInferencer:
             raise ValueError(f'batch_size={batch_size} must be 1 or more')
         config = config if isinstance(config, Config) else Config.fromfile(config)
         config.merge_from_dict(cfg_options or {})
+        _check_is_top_down(config)
         self.model = init_model(config, None, device='cpu')
-        if not isinstance(self.model, TopdownPoseEstimator):
-            raise ValueError(f'{type(self.model).__name__} is not a top-down model, which finds the keypoints in boxes')
         meta = load_weights(self.model, checkpoint)
         self.model.dataset_meta = meta.get('dataset_meta', self.model.dataset_meta)
         self.model.to(device or get_device())
@@ -67,9 +68,11 @@ class PoseInferencer:
         self.boxes = boxes or WholeImage()
         self.batch_size = batch_size
         self.pipeline = Compose(config.test_dataloader.dataset.pipeline)
-        self._use_meta(self.model.dataset_meta)
+        self._trained_meta = self.model.dataset_meta
+        self._use_meta(self._trained_meta)
         self._neck = self.model.neck if self.model.with_neck else None
         self._check_names()
+        self._trained_names = getattr(self._neck, 'keypoint_names', None)
         if self._fixed_keypoints and hasattr(self._neck, 'switch_to_deploy'):
             self._neck.switch_to_deploy()
 
@@ -91,7 +94,8 @@ class PoseInferencer:
                 'under wrong names. A model that reads keypoints from the score map alone takes any: '
                 "head=dict(type='CLAMPHead', matching_only=True, ...)")
         self._neck.prompts.set_names(names)
-        self._use_meta(meta_of_names(names))
+        # Back at the names of the training, skeleton and colours are the dataset's again.
+        self._use_meta(self._trained_meta if names == self._trained_names else meta_of_names(names))
         self.model.test_cfg['flip_test'] = self._flip_test and can_be_mirrored(names)
 
     def __call__(self,
@@ -107,6 +111,10 @@ class PoseInferencer:
         if every < 1:
             raise ValueError(f'every={every} must be 1 or more')
         inputs = [inputs] if isinstance(inputs, (str, Path, np.ndarray)) else list(inputs)
+        odd = next((item.shape for item in inputs if isinstance(item, np.ndarray)
+                    and (item.ndim != 3 or item.shape[2] != 3 or min(item.shape) < 2)), None)
+        if odd is not None:
+            raise ValueError(f'inputs has an image of shape {odd}; an image is (H, W, 3), BGR')
         arrays = [Frame(Input(f'{index}', f'{index}'), image=item) for index, item in enumerate(inputs)
                   if isinstance(item, np.ndarray)]
         if arrays and len(arrays) < len(inputs):
@@ -197,6 +205,18 @@ class PoseInferencer:
         K = len(self.keypoint_names)
         return PoseResult(frame, boxes, np.zeros((0, K, 2), np.float32), np.zeros((0, K), np.float32),
                           self.keypoint_names, error)
+
+
+def _check_is_top_down(config: Config) -> None:
+    """By the config, because MMPose builds no model of another package."""
+    init_default_scope('mmpose')
+    if 'model' not in config:
+        raise ValueError('the config has no model; give the one that the checkpoint was trained with')
+    kind = config.model.get('type')
+    estimator = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(estimator, type) and issubclass(estimator, TopdownPoseEstimator)):
+        raise ValueError(f'the model of the config is a {kind}, not a top-down model of MMPose, which '
+                         'finds the keypoints in boxes')
 
 
 def _chunks(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:

@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -82,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
         hint = f' Did you mean `{close[0]}`?' if close else ''
         print(f'clamp-mmpose: there is no command `{command}`, only {", ".join(COMMANDS)}.{hint}', file=sys.stderr)
         return 2
+    # Of MMEngine's own imports, in front of whatever a command says.
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
     try:
         module = load(command)
     except Exception as error:
@@ -90,4 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     parser = argparse.ArgumentParser(prog=f'clamp-mmpose {command}', description=module.HELP)
     module.add_arguments(parser)
-    return module.run(parser.parse_args(rest))
+    try:
+        arguments = parser.parse_args(rest)
+    except ValueError as error:  # of MMEngine's --cfg-options
+        parser.error(f'--cfg-options takes KEY=VALUE, such as model.test_cfg.flip_test=False: {error}')
+    return module.run(arguments)

@@ -74,3 +74,8 @@ def test_weights_without_the_head_are_refused(detector_files, tmp_path):
     torch.save(checkpoint, tmp_path / 'backbone.pth')
     with pytest.raises(RuntimeError, match=r'does not fit the config: it has no bbox_head'):
         Detector(detector_files[0], str(tmp_path / 'backbone.pth'), device='cpu')
+
+
+def test_a_model_that_is_no_detector_is_refused(model_files):
+    with pytest.raises(ValueError, match='is a TopdownPoseEstimator, not a detector of MMDetection'):
+        Detector(*model_files, device='cpu')

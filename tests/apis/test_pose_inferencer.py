@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
-from pose_files import NAMES, picture, write_model, write_picture, write_video
+from pose_files import DETECTOR, NAMES, picture, write_model, write_picture, write_video
 
 from clamp_mmpose.apis import Boxes, BoxFile, PoseInferencer, WholeImage
 from clamp_mmpose.testing import tiny_clamp_model
@@ -179,6 +179,8 @@ def test_a_box_file_is_matched_before_anything_is_read(model_files, tmp_path):
     ('gone.jpg', {}, 'no file or folder gone'),
     (['gone.jpg', picture()], {}, 'paths or arrays'),
     (picture(), dict(every=0), 'every=0 must be 1 or more'),
+    ([picture(), picture()[..., 0]], {}, r'image of shape \(60, 80\); an image is \(H, W, 3\), BGR'),
+    (picture()[:0], {}, r'image of shape \(0, 80, 3\)'),
 ])
 def test_wrong_arguments_are_refused_at_once(inputs, options, reason, inferencer):
     with pytest.raises(ValueError, match=reason):
@@ -206,6 +208,8 @@ def test_other_prompts_give_other_keypoints(free_files):
     inferencer.set_prompts(NAMES)
     again, = inferencer(picture())
     np.testing.assert_allclose(again.keypoints, before.keypoints, **TOLERANCE)
+    assert again.keypoint_names == before.keypoint_names  # the dataset's, with its skeleton and colours
+    assert inferencer.output_meta['skeleton_links']
 
 
 def test_prompts_in_another_order_give_the_same_keypoints_in_that_order(free_files):
@@ -247,5 +251,9 @@ def test_a_model_without_boxes_is_refused(tmp_path):
     config, checkpoint = write_model(tmp_path)
     config = Config.fromfile(config)
     config.model.type = 'BottomupPoseEstimator'
-    with pytest.raises(ValueError, match='BottomupPoseEstimator is not a top-down model'):
+    with pytest.raises(ValueError, match='is a BottomupPoseEstimator, not a top-down model'):
         PoseInferencer(config, checkpoint, device='cpu')
+    with pytest.raises(ValueError, match='is a RetinaNet, not a top-down model'):
+        PoseInferencer(DETECTOR, checkpoint, device='cpu')
+    with pytest.raises(ValueError, match='the config has no model'):
+        PoseInferencer(Config(), checkpoint, device='cpu')

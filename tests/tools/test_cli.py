@@ -73,6 +73,23 @@ def test_command_takes_its_own_arguments(capsys):
     assert 'usage: clamp-mmpose make-toy-data' in capsys.readouterr().out
 
 
+def test_help_says_nothing_of_other_packages():
+    process = launch('make-toy-data', '--help')
+    assert process.returncode == 0 and 'pkg_resources' not in process.stderr
+
+
+@pytest.mark.parametrize('arguments', [
+    ['infer', 'a.png', '--config', 'a.py', '--checkpoint', 'a.pth'],
+    ['convert', 'in.pth', 'out.pth', '--config', 'a.py'],
+    ['visualize', 'a.py', 'a.pth', '--out', 'out'],
+])
+def test_an_option_of_the_config_without_a_value_is_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*arguments, '--cfg-options', 'flip_test'])
+    assert stopped.value.code == 2
+    assert 'error: --cfg-options takes KEY=VALUE' in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_command_that_cannot_be_imported_points_to_the_doctor(tmp_path):
     (tmp_path / 'torch.py').write_text('raise RuntimeError("operator torchvision::nms does not exist")')
     process = launch('make-toy-data', 'out', pythonpath=tmp_path)

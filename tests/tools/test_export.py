@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmpose.models import build_pose_estimator
 
+from clamp_mmpose.apis import PoseInferencer
 from clamp_mmpose.testing import TINY_TEXT, pack_batch, randomize, tiny_clamp_model
 from clamp_mmpose.tools.cli import main
 
@@ -202,6 +203,36 @@ def test_the_file_says_what_it_is(files, tmp_path):
     assert 'Apache-2.0' in metadata['license'] and 'RGB' in metadata['input_layout']
 
 
+@pytest.mark.parametrize('use_udp', [False, True])
+def test_the_file_alone_finds_the_keypoints_of_a_photograph(files, tmp_path, use_udp):
+    """Cut out, run and placed by what the metadata say, they are where our inferencer has them."""
+    pipeline = deepcopy(PIPELINE)
+    pipeline[1]['padding'] = 1.4
+    pipeline[2]['use_udp'] = use_udp
+    dataset = dict(type='AP10KDataset', metainfo=METAINFO, pipeline=pipeline)
+    model = dict(tiny_clamp_model(codec=MSRA), test_cfg=dict(flip_test=False))
+    options = files(model, test_dataloader=dict(dataset=dataset))
+    assert main(['export', *options]) == 0
+    noise = np.random.default_rng(0).integers(0, 256, (70, 120, 3), np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 3)
+    result, = PoseInferencer(*options[1:4:2], device='cpu')(image)
+
+    session = onnxruntime.InferenceSession(options[-1], providers=['CPUExecutionProvider'])
+    metadata = session.get_modelmeta().custom_metadata_map
+    size, box = np.array(json.loads(metadata['input_size'])), json.loads(metadata['box'])
+    assert [output.shape for output in session.get_outputs()] == [
+        ['batch', 5, 24, 16], ['batch', 5, 2], ['batch', 5]]
+    wide = np.array([120, 70]) * box['padding']
+    wide = (wide / size).max() * size  # of the input's shape
+    corner = np.array([60, 35]) - wide / 2
+    scale = (size - 1 if box['use_udp'] else size) / wide
+    cut = cv2.warpAffine(image, np.array([[scale[0], 0, -scale[0] * corner[0]], [0, scale[1], -scale[1] * corner[1]]]),
+                         size.tolist(), flags=cv2.INTER_LINEAR)
+    _, keypoints, scores = session.run(None, dict(image=cut.transpose(2, 0, 1)[None, ::-1].astype(np.float32)))
+    np.testing.assert_allclose(keypoints[0] / size * wide + corner, result.keypoints[0], rtol=0, atol=0.02)
+    np.testing.assert_allclose(scores[0], result.scores[0], rtol=0, atol=1e-3)
+
+
 def test_without_language_the_names_are_the_datasets(files):
     options = files(plain())
     assert main(['export', *options, '--output', 'heatmaps']) == 0
@@ -212,10 +243,10 @@ def test_without_language_the_names_are_the_datasets(files):
 def test_the_score_map_alone_is_exported_for_any_names(files, capsys):
     names = ['left ear', 'tail tip', 'right ear']
     options = files(matching())
-    assert main(['export', *options, '--names', *names, '--flip-test']) == 0
+    assert main(['export', *options, '--prompts', *names, '--flip-test']) == 0
     batch = pack_batch(MSRA, 5, flip_indices=[2, 1, 0])
     assert_same(run_graph(options[-1], batch), predict(matching(), batch, names, flip_test=True, shift_heatmap=True))
-    assert main(['export', *options, '--force', '--names', 'left ear', '--flip-test']) == 2
+    assert main(['export', *options, '--force', '--prompts', 'left ear', '--flip-test']) == 2
     assert "the other side of 'left ear' is not among the names" in capsys.readouterr().err
 
 

@@ -1,6 +1,7 @@
 """`clamp-mmpose export` says in one line what it cannot export, and keeps no graph that is not the model."""
 import importlib.util
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,8 @@ from clamp_mmpose.tools.cli import main
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 from clamp_mmpose.tools.export import graph
-from clamp_mmpose.tools.export.check import Difference, compare
+from clamp_mmpose.tools.export.check import PIXELS, Difference, compare
+from clamp_mmpose.tools.export.decoding import build_decoding
 from clamp_mmpose.tools.export.subject import Prediction
 
 CODEC = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.5)
@@ -155,7 +157,7 @@ def test_a_head_without_heatmaps(options, refused, name):
 
 
 def test_other_names_for_a_head_of_fixed_keypoints(options, refused):
-    assert 'CLAMPHead(matching_only=True)' in refused(*options(), '--names', 'beak')
+    assert 'CLAMPHead(matching_only=True)' in refused(*options(), '--prompts', 'beak')
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -169,6 +171,12 @@ def test_options_that_make_no_sense(options, refused, arguments, message):
     if arguments[1] == 'cuda' and torch.cuda.is_available():
         pytest.skip('there is a CUDA device')
     assert message in refused(*options(), *arguments)
+
+
+def test_an_operator_that_the_opset_lacks_is_not_followed_by_the_whole_graph(options, capfd):
+    assert main(['export', *options(), '--opset', '13']) == 2
+    captured = capfd.readouterr()
+    assert 'scaled_dot_product_attention' in captured.err and 'graph(' not in captured.out + captured.err
 
 
 def test_without_the_packages_it_says_how_to_get_them(options, refused, monkeypatch):
@@ -213,3 +221,18 @@ def test_decoding_that_differs_is_found_and_ties_are_counted():
     lower = compare(dict(heatmaps=heatmaps, keypoints=keypoints, scores=scores - 0.01), expected, codec)
     assert lower.heatmaps == pytest.approx(0.01) and not lower.passes(1e-4)
     assert not compare(dict(heatmaps=heatmaps * np.nan), expected, codec).passes(1e-4)
+
+
+def test_rounding_on_a_flat_map_is_no_difference():
+    """UDP's decoding divides by the second derivatives of the logarithm, so on such maps it multiplies rounding."""
+    codec = KEYPOINT_CODECS.build(dict(CODEC, type='UDPHeatmap'))
+    decoding = build_decoding(codec)
+    rng = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(rng.normal(size=(16, 16, 64)), (0, 0), 3).transpose(2, 0, 1)
+    heatmaps = (0.13 + 1e-3 * smooth[None]).astype(np.float32)
+    keypoints, scores = codec.decode(heatmaps[0])
+    found, found_scores = (part.numpy() for part in decoding(torch.from_numpy(heatmaps)))
+    assert np.linalg.norm(found - keypoints, axis=-1).max() > PIXELS  # both are right
+    outputs = dict(heatmaps=heatmaps, keypoints=found, scores=found_scores)
+    difference = compare(outputs, Prediction(heatmaps, keypoints, scores), codec)
+    assert difference.passes(1e-4) and difference.undecided > 0

@@ -105,7 +105,7 @@ class CLIPTextEncoder(BaseModule):
                 raise ValueError(
                     f'the keypoint name {name!r} takes {length} tokens with start and end; the limit is '
                     f'{self.context_length - num_contexts} (context_length={self.context_length} less {num_contexts} '
-                    f'learnable contexts). Shorten the name, or raise context_length '
+                    f'learnable contexts). Shorten the name, or train with a larger context_length '
                     '(77 is the most that CLIP has positions for)')
             tokens.append(ids)
         return PackedPrompts(tokens, num_contexts, start=tokenizer.sot_token_id, end=tokenizer.eot_token_id)

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', required=True, metavar='PTH', help='trained weights')
     parser.add_argument('--out', required=True, type=Path, metavar='FILE', help='the ONNX file to write')
     parser.add_argument('--output', choices=OUTPUTS, default='both', help='what the graph gives (default: %(default)s)')
-    parser.add_argument('--names', nargs='+', metavar='NAME',
+    parser.add_argument('--prompts', '--names', nargs='+', dest='prompts', metavar='NAME',
                         help="other keypoints to ask for, of a model with matching_only: nose 'left ear'")
     parser.add_argument('--flip-test', action='store_true',
                         help='average with the flipped picture, as test_cfg says; doubles the work')

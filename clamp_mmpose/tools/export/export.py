@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from mmengine.config import Config
 
 from clamp_mmpose import __version__
 
@@ -20,12 +21,16 @@ from .decoding import build_decoding
 from .graph import PoseGraph, write_graph
 from .subject import Prediction, Subject, hash_file
 
+_PLACES = ('x and y in pixels of the input image; in the photograph: x / input width * w + left edge of the padded '
+           'box, y / input height * h + its upper edge')
+
 
 def export(args: argparse.Namespace) -> int:
     """Writes the file and says what was compared. Returns 0, or 1 if onnxruntime and MMPose differ."""
     logging.disable(logging.WARNING)
     try:
-        subject = Subject(args.config, args.checkpoint, names=args.names, flip_test=args.flip_test, device=args.device)
+        subject = Subject(args.config, args.checkpoint, names=args.prompts, flip_test=args.flip_test,
+                          device=args.device)
     finally:
         logging.disable(logging.NOTSET)
     decoding = None if args.output == 'heatmaps' else build_decoding(subject.codec).to(args.device)
@@ -43,7 +48,8 @@ def export(args: argparse.Namespace) -> int:
         if not outputs or not _compare(outputs, expected, subject).passes(args.atol):
             print(f'clamp-mmpose export: the graph is not the model; {args.out} was not written', file=sys.stderr)
             return 1
-        _finish(whole, kept, metadata, drops='heatmaps' if args.output == 'keypoints' else None)
+        _finish(whole, kept, metadata, {name: value.shape[1:] for name, value in outputs[0].items()},
+                drops='heatmaps' if args.output == 'keypoints' else None)
         _check_finished(kept, batches[0], outputs[0])
         kept.replace(args.out)
     print(f'written: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB')
@@ -81,7 +87,8 @@ def _compare(outputs: list[dict[str, np.ndarray]], expected: list[Prediction], s
         print(f'  keypoints: largest difference {largest.keypoints:.1e} pixels over '
               f'{largest.total - largest.undecided} of {largest.total}')
     if largest.undecided:
-        print(f"  {largest.undecided} are left out, where noise of 1e-6 moves the codec's own keypoint: a tie")
+        print(f"  {largest.undecided} are left out, where noise of 1e-4 moves the codec's own keypoint: a tie or a "
+              'flat map')
     return largest
 
 
@@ -98,7 +105,8 @@ def _describe(subject: Subject, args: argparse.Namespace) -> dict[str, str]:
         mean=preprocessor.mean.flatten().tolist() if normalizes else [0.0, 0.0, 0.0],
         std=preprocessor.std.flatten().tolist() if normalizes else [1.0, 1.0, 1.0],
         codec=dict(codec),
-        keypoints='x and y in pixels of the input image' if args.output != 'heatmaps' else 'to be decoded by the codec',
+        keypoints=_PLACES if args.output != 'heatmaps' else 'to be decoded by the codec',
+        box=_describe_box(subject.config),
         flip_test=args.flip_test,
         config=Path(args.config).name,
         checkpoint=Path(args.checkpoint).name,
@@ -109,9 +117,26 @@ def _describe(subject: Subject, args: argparse.Namespace) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
 
 
-def _finish(whole: Path, kept: Path, metadata: dict[str, str], *, drops: str | None) -> None:
+def _describe_box(config: Config) -> dict:
+    """How the test pipeline cuts the input out of a photograph; empty where it has none."""
+    pipeline = config.get('test_dataloader', {}).get('dataset', {}).get('pipeline', [])
+    steps = {str(step['type']).split('.')[-1]: step for step in pipeline}
+    if not {'GetBBoxCenterScale', 'TopdownAffine'} <= {*steps}:
+        return {}
+    return dict(
+        padding=steps['GetBBoxCenterScale'].get('padding', 1.25),
+        use_udp=steps['TopdownAffine'].get('use_udp', False),
+        shape='widened or heightened to that of the input around its centre, after padding')
+
+
+def _finish(whole: Path, kept: Path, metadata: dict[str, str], sizes: dict[str, tuple[int, ...]], *,
+            drops: str | None) -> None:
+    """``sizes``: those of each output, behind the number of pictures, which the exporter does not know of all."""
     model = onnx.load(whole)
     onnx.helper.set_model_props(model, metadata)
+    for output in model.graph.output:
+        for dimension, size in zip(output.type.tensor_type.shape.dim[1:], sizes[output.name]):
+            dimension.dim_value = size
     remaining = [output for output in model.graph.output if output.name != drops]
     del model.graph.output[:]
     model.graph.output.extend(remaining)

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import inspect
-import io
+import os
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -80,7 +81,7 @@ def write_graph(graph: PoseGraph, path: Path, *, size: tuple[int, int], batch: i
         if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
             settings['dynamo'] = False
         settings['dynamic_axes'] = {name: {0: 'batch'} for name in ('image', *graph.output_names)}
-    with torch.no_grad(), _without_fast_attention(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with torch.no_grad(), _without_fast_attention(), warnings.catch_warnings(), _silence():
         warnings.simplefilter('ignore')  # of sizes that become constants, as they should
         try:
             torch.onnx.export(graph, (image, ), str(path), **settings)
@@ -95,6 +96,25 @@ def _make_text_constant(neck: LanguageNeck) -> None:
     with torch.no_grad():
         text = neck.encode_text().detach().clone()
     neck.encode_text = lambda: text
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Of what fails, PyTorch prints the whole graph past Python's own streams; the exception says enough."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    with open(os.devnull, 'w') as nowhere:
+        for number in kept:
+            os.dup2(nowhere.fileno(), number)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class Subject:
         neck = getattr(self.model, 'neck', None)
         if names is not None:
             if getattr(self.model.head, 'fixed_keypoints', True):
-                raise ValueError('--names: the head is built for the keypoints it was trained with; other names need '
+                raise ValueError('--prompts: the head is built for the keypoints it was trained with; other names need '
                                  'one that predicts from the score map alone, CLAMPHead(matching_only=True)')
             neck.prompts.set_names(names)
         chosen = getattr(neck, 'keypoint_names', None)

@@ -3,11 +3,12 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmpose.models import build_pose_estimator
 
 from clamp_mmpose.models import mirror_indices
 from clamp_mmpose.structures import VisionLanguageFeatures
-from clamp_mmpose.testing import pack_batch, randomize, tiny_clamp_model
+from clamp_mmpose.testing import pack_batch, randomize, shrink_model, tiny_clamp_model
 
 CODEC = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.5)
 UDP = dict(CODEC, type='UDPHeatmap')
@@ -78,6 +79,14 @@ def test_other_names_may_be_asked_for_after_training(names):
     samples = predict(model)
     assert heatmaps_of(samples).shape == (2, len(names), 16, 16)
     assert samples[0].pred_instances.keypoints.shape == (1, len(names), 2)
+
+
+def test_the_shipped_config_takes_names_of_many_words():
+    config = Config.fromfile('configs/clamp/clamp_vit-b16-matching_4xb32-210e_ap10k-256x256.py')
+    model = build_pose_estimator(shrink_model(config.model.to_dict()))
+    names = ['the white tip of a long and bushy tail', 'upper end of the left horn']
+    model.neck.prompts.set_names(names)
+    assert model.neck.eval().prompts().shape[:2] == (1, 2)
 
 
 def test_a_permutation_of_the_names_permutes_the_keypoints():

@@ -78,17 +78,17 @@ def test_a_checkpoint_of_another_model(options, refused):
     baseline['head'] = dict(type='HeatmapHead', in_channels=32, out_channels=5, decoder=CODEC,
                             deconv_out_channels=(16, 16), deconv_kernel_sizes=(4, 4))
     weights = dict(state_dict=build_pose_estimator(dict(baseline)).state_dict())
-    assert 'weights.pth is the checkpoint of another model' in refused(*options(weights=weights))
+    assert 'weights.pth does not fit the config: ' in refused(*options(weights=weights))
     state = build_pose_estimator(tiny_clamp_model()).state_dict()
     weights = dict(state_dict={key: value for key, value in state.items() if 'context_decoder' not in key})
-    assert 'another model: it lacks' in refused(*options(weights=weights))
+    assert 'does not fit the config: it has no neck.context_decoder' in refused(*options(weights=weights))
     wide = tiny_clamp_model(head=dict(deconv_out_channels=(8, 8)))
     assert 'size mismatch' in refused(*options(weights=dict(state_dict=build_pose_estimator(wide).state_dict())))
 
 
 @pytest.mark.parametrize('weights', [dict(epoch=3), [1, 2], dict(state_dict=dict(a=1))])
 def test_a_checkpoint_without_weights(options, refused, weights):
-    assert 'holds no weights of a model' in refused(*options(weights=weights))
+    assert 'holds no weights; a checkpoint is a file' in refused(*options(weights=weights))
 
 
 def test_a_checkpoint_that_is_no_checkpoint(options, refused, tmp_path):

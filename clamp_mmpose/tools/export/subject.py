@@ -1,10 +1,8 @@
 """The model to export: built, its weights loaded without a gap, and asked the way MMPose asks it."""
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -14,13 +12,13 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
 from mmpose.apis import init_model
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
+from clamp_mmpose.apis.weights import load_weights
 from clamp_mmpose.models import mirror_indices
 
 
@@ -44,7 +42,7 @@ class Subject:
         init_default_scope('mmpose')
         _check_estimator(self.config, config)
         self.model = _build(self.config, config, device)
-        meta = _load_weights(self.model, checkpoint)
+        meta = load_weights(self.model, checkpoint)
         self.model.dataset_meta = meta.get('dataset_meta') or self.model.dataset_meta
         self.codec = self.model.head.decoder
         if not isinstance(self.model.data_preprocessor, ImgDataPreprocessor):
@@ -146,36 +144,3 @@ def _build(config: Config, path: str, device: str) -> TopdownPoseEstimator:
         return init_model(deepcopy(config), device=device)
     except (TypeError, AttributeError, KeyError) as error:  # what a part does not take, or an unknown part
         raise ValueError(f'{path} does not build a model: {error}') from error
-
-
-def _load_weights(model: TopdownPoseEstimator, path: str) -> dict:
-    """Loads the checkpoint and returns its meta; ValueError if a weight of the model is not in it."""
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f'{path} holds no weights of a model; --checkpoint takes a file that MMPose has written')
-    meta = getattr(weights, '_metadata', None)
-    weights = type(weights)((key.removeprefix('module.'), value) for key, value in weights.items())
-    if meta is not None:
-        weights._metadata = meta
-    try:
-        missing = model.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:  # of another shape
-        raise ValueError(f'{path} is the checkpoint of another model: {error}') from None
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    if missing:
-        raise ValueError(f'{path} is the checkpoint of another model: it lacks {len(missing)} weights of this one, '
-                         f'such as {", ".join(missing[:3])}')
-    return checkpoint.get('meta') or {}
-
-
-def hash_file(path: str | Path) -> str:
-    """Its sha256; 'unknown' for what is no local file."""
-    path = Path(path)
-    if not path.is_file():
-        return 'unknown'
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

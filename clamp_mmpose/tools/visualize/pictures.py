@@ -8,7 +8,7 @@ from pathlib import Path
 import mmengine
 import numpy as np
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+from ...apis.inputs import IMAGE_SUFFIXES
 
 
 class Pictures:
@@ -48,9 +48,10 @@ def find_pictures(paths: Sequence[str]) -> list[Path]:
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob('*') if file.suffix.lower() in SUFFIXES and file.is_file())
+            files = sorted(file for file in path.rglob('*') if file.is_file())
+            inside = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
             if not inside:
-                raise ValueError(f'--images {path}: there is no image in this folder ({", ".join(SUFFIXES)})')
+                raise ValueError(f'--images {path}: there is no image in this folder')
             found += inside
         elif path.exists():
             found.append(path)

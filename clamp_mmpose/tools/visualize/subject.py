@@ -123,20 +123,11 @@ def load_weights(model: BasePoseEstimator, checkpoint: str) -> None:
 
     Raises ValueError if that is all of it, or if a weight has another shape: MMEngine would keep the random one.
     """
-    from mmengine.runner.checkpoint import CheckpointLoader
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    content = content.get('state_dict', content) if isinstance(content, dict) else None
-    if not isinstance(content, dict):
-        raise ValueError(f'{checkpoint} holds no weights')
-    weights = {str(key).removeprefix('module.'): value for key, value in content.items()}
-    own = {name for name, _ in model.named_parameters()}
-    missing = own - weights.keys()
-    if missing == own:
+    from ...apis.weights import load_matching_weights
+    own = [name for name, _ in model.named_parameters()]
+    missing = set(load_matching_weights(model, checkpoint)[1]).intersection(own)
+    if len(missing) == len(own):
         raise ValueError(f'{checkpoint} has no weight in common with the model of the config')
-    try:
-        model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # of another shape
-        raise ValueError(f'{checkpoint} does not fit the config: {error}') from None
     if missing:
         print(f'visualize: {len(missing)} of the {len(own)} weights of the model are not in {checkpoint}, such as '
               f'{min(missing)}; they are random', file=sys.stderr)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from mmengine.config import Config, DictAction
 from torch import nn
 
 from ..checkpoint.conversion_report import ConversionReport
+from .file_hash import hash_file
 
 HELP = "turn a checkpoint of CLAMP's or DenseCLIP's authors into one for a config of this package"
 
@@ -64,7 +64,7 @@ def _convert(args: argparse.Namespace) -> ConversionReport:
     conversion = convert_released(file, model, ignore=tuple(args.ignore))
     meta = dict(
         converted_from=source.name,
-        converted_from_sha256=_sha256(source),
+        converted_from_sha256=hash_file(source),
         config=config.filename,
         cfg=config.pretty_text,
         dataset_meta=_dataset_meta(config))
@@ -126,11 +126,3 @@ def _write(out: Path, checkpoint: dict, model: nn.Module, missing: set[str]) -> 
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

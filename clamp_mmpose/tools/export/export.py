@@ -16,10 +16,11 @@ from mmengine.config import Config
 
 from clamp_mmpose import __version__
 
+from ..file_hash import hash_file
 from .check import Difference, Session, compare
 from .decoding import build_decoding
 from .graph import PoseGraph, write_graph
-from .subject import Prediction, Subject, hash_file
+from .subject import Prediction, Subject
 
 _PLACES = ('x and y in pixels of the input image; in the photograph: x / input width * w + left edge of the padded '
            'box, y / input height * h + its upper edge')
@@ -110,7 +111,7 @@ def _describe(subject: Subject, args: argparse.Namespace) -> dict[str, str]:
         flip_test=args.flip_test,
         config=Path(args.config).name,
         checkpoint=Path(args.checkpoint).name,
-        checkpoint_sha256=hash_file(args.checkpoint),
+        checkpoint_sha256=hash_file(args.checkpoint) if Path(args.checkpoint).is_file() else 'unknown',
         date=str(datetime.date.today()),
         versions={'clamp-mmpose': __version__, **{name: version(name) for name in ('torch', 'mmpose', 'onnx')}},
         license="clamp-mmpose is Apache-2.0; the weights are under the terms of what they were trained from")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from ..file_hash import hash_file
 
 FAMILY = re.compile(r'(?P<set>.+)-train-split(?P<split>\d+)_(?P<family>[a-z]+)\.json')
 UNSEEN = re.compile(r'(?P<set>.+)-(?P<images>val|all)-split(?P<split>\d+)_(?P<family>[a-z]+)\.json')
@@ -112,8 +113,4 @@ def digests(files: tuple[Path, ...]) -> dict[str, str]:
 
 @functools.cache
 def _digest(path: Path, size: int, changed: int) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
+    return hash_file(path)

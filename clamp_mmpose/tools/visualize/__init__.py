@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ann', metavar='FILE', help='annotation file in place of that of the validation set')
     parser.add_argument('--images', nargs='+', metavar='PATH',
                         help='image files and folders, in place of the validation set')
-    parser.add_argument('--boxes', metavar='FILE',
-                        help='COCO annotations with the boxes of --images (default: each is one box)')
+    parser.add_argument('--boxes', nargs='+', metavar='JSON',
+                        help="boxes of --images by file name: COCO annotations; COCO detections and the COCO file of "
+                        "their images; or MegaDetector's output (default: each image is one box)")
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='which of the images (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',

@@ -46,6 +46,8 @@ class Subject:
         from ... import visualization
         if args.boxes and not args.images:
             raise ValueError('--boxes is for --images; the instances of the validation set have boxes')
+        if args.boxes and len(args.boxes) > 2:
+            raise ValueError(f'--boxes takes one or two files, not {len(args.boxes)}')
         if args.ann and args.images:
             raise ValueError('--ann and --images exclude each other; --boxes gives the boxes of --images')
         for option, number in (('--num', args.num), ('--mean-over', args.mean_over)):
@@ -156,7 +158,9 @@ def _build_dataset(config: Config, args: argparse.Namespace) -> BaseDataset:
     if args.images:
         from .pictures import Pictures, find_boxes, find_pictures
         pictures = find_pictures(args.images)
-        boxes = find_boxes(args.boxes, pictures) if args.boxes else [(path, None) for path in pictures]
+        boxes = [(path, None) for path in pictures]
+        if args.boxes:
+            boxes = find_boxes(args.boxes[0], pictures, *args.boxes[1:])
         return Pictures(boxes, settings.pipeline, dataset_meta_from_config(config, 'val'))
     settings.pop('bbox_file', None)  # of a detector, without labelled keypoints
     if args.ann:

@@ -28,9 +28,9 @@ def draw_pose_panel(views: Sequence[PoseView],
     titles = ['ground truth' if any(view.annotated for view in views) else 'image', 'prediction']
     if views[0].score_map is not None:
         titles += [f'score map\n{names[index]}' for index in keypoints]
-    aspect = views[0].image.shape[0] / views[0].image.shape[1]
-    figure = Figure(figsize=(2.2 * len(titles), 2.25 * aspect * len(views) + 0.5), layout='constrained')
-    axes = figure.subplots(len(views), len(titles), squeeze=False)
+    aspects = [view.image.shape[0] / view.image.shape[1] for view in views]
+    figure = Figure(figsize=(2.2 * len(titles), 2.25 * sum(aspects) + 0.5), layout='constrained')
+    axes = figure.subplots(len(views), len(titles), squeeze=False, height_ratios=aspects)
     for view, row in zip(views, axes):
         row[0].imshow(draw_labels(view, dataset_meta))
         row[1].imshow(draw_pose(view, view.predicted, view.scores, dataset_meta, kpt_thr))

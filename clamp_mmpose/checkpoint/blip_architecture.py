@@ -57,7 +57,7 @@ def blip_from_dict(blip: Mapping, tokenizer, image_size: int) -> BLIPArchitectur
     """
     transformers = import_transformers()
     vocabulary = tokenizer.get_vocab()
-    # The class's own range for the image tower, 1e-10, is for weights that are loaded over it: such a tower is constant.
+    # The class's own range for the image tower, 1e-10, gives a constant: its weights are always loaded.
     vision = dict(initializer_range=0.02, image_size=image_size)
     text = dict(num_attention_heads=12, vocab_size=len(vocabulary), bos_token_id=vocabulary[START],
                 sep_token_id=tokenizer.sep_token_id, eos_token_id=tokenizer.sep_token_id,

@@ -10,8 +10,13 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
-from ...checkpoint.blip_architecture import CONFIG_KEY, TOKENIZER_KEY, BLIPArchitecture, blip_from_dict
-from ...checkpoint.blip_architecture import read_blip_architecture
+from ...checkpoint.blip_architecture import (
+    CONFIG_KEY,
+    TOKENIZER_KEY,
+    BLIPArchitecture,
+    blip_from_dict,
+    read_blip_architecture,
+)
 from ...checkpoint.blip_weights import load_blip_weights
 from ..layers.caption_targets import caption_targets
 from ..layers.caption_tokenizer import caption_words, make_tokenizer
@@ -61,9 +66,10 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None,
                  metainfo: dict | None = None) -> None:
-        super().__init__(dict(type=nn.Identity), train_cfg=train_cfg, test_cfg=test_cfg,
+        # MMPose's estimators must have both; here they are one, `blip`.
+        super().__init__(dict(type=nn.Identity), head=dict(type=nn.Identity), train_cfg=train_cfg, test_cfg=test_cfg,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg, metainfo=metainfo)
-        del self.backbone  # the image tower is part of `blip`
+        del self.backbone, self.head
         self.codec = KEYPOINT_CODECS.build(codec)
         self.pretrained = pretrained
         self.digit_weight, self.label_smoothing = digit_weight, label_smoothing

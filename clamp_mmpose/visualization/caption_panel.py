@@ -14,7 +14,7 @@ from .pose_view import PoseView
 _WIDTH = 3.1  # of a picture, inches
 _FONT = 6.5
 _LETTER = 0.6 * _FONT / 72  # width of one of a monospaced font, inches
-_LINES = 14  # of a caption that does not end
+_LINES = 8  # of a caption that does not end
 
 
 @dataclasses.dataclass(frozen=True)

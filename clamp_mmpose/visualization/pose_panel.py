@@ -53,14 +53,17 @@ def draw_pose(view: PoseView, keypoints: np.ndarray, scores: np.ndarray, dataset
               kpt_thr: float) -> np.ndarray:
     """The crop (H, W, 3) with ``keypoints`` (K, 2) in its pixels, those whose score is above ``kpt_thr``."""
     height, width = view.image.shape[:2]
+    radius = max(height // 70, 2)
     # MMPose's default backend, OpenCV, fails with NumPy 2.4 (a radius as an array), and has jagged lines.
-    visualizer = PoseLocalVisualizer(
-        backend='matplotlib', radius=max(height // 70, 2), line_width=max(height // 110, 1))
+    visualizer = PoseLocalVisualizer(backend='matplotlib', radius=radius, line_width=max(height // 110, 1))
     visualizer.set_dataset_meta(dataset_meta)
-    # A point outside would widen the picture.
+    # A point outside would widen the picture, and one at the border needs room for its disc.
+    room = radius + 2
     inside = ((keypoints >= 0) & (keypoints < (width, height))).all(-1)
     instances = InstanceData(
-        keypoints=keypoints[None].astype(np.float32),
+        keypoints=keypoints[None].astype(np.float32) + room,
         keypoints_visible=np.where(inside, scores, -np.inf)[None].astype(np.float32))
-    return visualizer.add_datasample(
-        'pose', view.image, PoseDataSample(pred_instances=instances), draw_gt=False, kpt_thr=kpt_thr)
+    picture = visualizer.add_datasample(
+        'pose', np.pad(view.image, ((room, room), (room, room), (0, 0)), mode='edge'),
+        PoseDataSample(pred_instances=instances), draw_gt=False, kpt_thr=kpt_thr)
+    return picture[room:room + height, room:room + width]

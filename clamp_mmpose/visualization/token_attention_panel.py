@@ -19,10 +19,9 @@ def draw_token_attention(attention: TokenAttention, names: Sequence[str], *, tit
     more it counts. Rows and columns of numbers are named by joint and value, in black.
     """
     T, J = len(attention.read), len(attention.joints)
-    side = min(_CELL * T, _LARGEST) + 1.2
-    beside = 0.3 * J + 2.4
-    figure = Figure(figsize=(side + beside + 0.8, max(side, beside) + 0.9), layout='constrained')
-    left, right = figure.subplots(1, 2, width_ratios=[side, beside])
+    side, beside = min(max(_CELL * T, 3), _LARGEST), 0.3 * max(J, 5)
+    figure = Figure(figsize=(side + beside + 4.2, max(side, beside) + 1.8), layout='compressed')
+    left, right = figure.subplots(1, 2, width_ratios=[side + 1.9, beside + 2.3])
     read, written = attention.labels(names)
     hidden = np.triu(np.ones((T, T), dtype=bool), 1)
     values = np.ma.masked_array(attention.weights, hidden).T
@@ -34,7 +33,7 @@ def draw_token_attention(attention: TokenAttention, names: Sequence[str], *, tit
     left.set_xlabel('token being written', fontsize=9)
     left.set_ylabel('token looked at', fontsize=9)
     left.set_title('self-attention of all tokens (black: numbers)', fontsize=11)
-    figure.colorbar(image, ax=left, extend='max', fraction=0.03, pad=0.01).ax.tick_params(labelsize=7)
+    figure.colorbar(image, ax=left, extend='max', fraction=0.03, pad=0.01).set_label('attention', fontsize=8)
     between = attention.between_joints().T
     if J:
         image = right.imshow(between, cmap='viridis', vmin=0)
@@ -43,7 +42,7 @@ def draw_token_attention(attention: TokenAttention, names: Sequence[str], *, tit
         right.set_yticks(range(J), own, fontsize=8)
         right.set_xlabel('joint whose numbers are being written', fontsize=9)
         right.set_ylabel('joint whose numbers are looked at', fontsize=9)
-        figure.colorbar(image, ax=right, fraction=0.04, pad=0.02).ax.tick_params(labelsize=7)
+        figure.colorbar(image, ax=right, fraction=0.04, pad=0.02).set_label('attention', fontsize=8)
         share = np.nanmean(np.nansum(between, axis=0))
         right.set_title(f'between the numbers of joints\n({share:.0%} of their attention)', fontsize=11)
     else:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmpose.registry import KEYPOINT_CODECS, METRICS
+
+from ..aligned_table import align_columns
+from ..pose_errors import PixelGrid, PoseErrors, measure, to_input_pixels
+
+
+@METRICS.register_module()
+class CaptionPoseMetric(BaseMetric):
+    """Errors of poses in pixels of the network's input, as the paper on pose captions measures them.
+
+    For any top-down model: the size of image and box does not matter, so models of one input size compare. Returns
+
+    - ``MAE``: mean distance between keypoint and label. A caption that names not every labelled keypoint is left out.
+    - ``accuracy@25``, ...: share of poses whose mean distance is at most 25 pixels. An incomplete caption is incorrect.
+    - ``exact``: share of poses all of whose keypoints are the labels, rounded to the pixel.
+    - ``parse_rate``: share of captions with coordinates for every labelled keypoint; of models that write captions.
+    - ``visibility``: share of keypoints whose visibility is right, of captions that hold the visibility, in place of
+      all that is measured in pixels.
+
+    Keypoints without label do not count, nor do poses without any. NaN is what there is nothing to measure with. The
+    log has a table of all keypoints.
+
+    The paper leaves open which criterion and distance it means. Here the label is where it was annotated, not the
+    pixel that a caption rounds it to: a perfect caption has an MAE of about 0.4.
+
+    Args:
+        thresholds: of the accuracies, in input pixels.
+        criterion: 'mean' or 'max': which of the keypoints' distances has to be below the threshold.
+        distance: 'euclidean' or 'l1'.
+        codec: the config's codec, where captions hold only some of the dataset's keypoints, no whole pixels, or the
+            visibility. None is the whole pose in whole pixels.
+        per_keypoint: whether the MAE of each keypoint is returned too, as ``MAE/<name>``.
+        collect_device, prefix: of MMEngine's ``BaseMetric``.
+    """
+
+    default_prefix = 'caption'
+
+    def __init__(self,
+                 thresholds: Sequence[float] = (25, 5, 1),
+                 criterion: str = 'mean',
+                 *,
+                 distance: str = 'euclidean',
+                 codec: dict | None = None,
+                 per_keypoint: bool = False,
+                 collect_device: str = 'cpu',
+                 prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        thresholds = [thresholds] if isinstance(thresholds, (int, float)) else [*thresholds]
+        if not thresholds or not all(isinstance(value, (int, float)) and value >= 0 for value in thresholds):
+            raise ValueError(f'thresholds={thresholds} must be one or more distances in pixels, 0 or more')
+        for name, value, allowed in (('criterion', criterion, ('mean', 'max')),
+                                     ('distance', distance, ('euclidean', 'l1'))):
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r} must be '{allowed[0]}' or '{allowed[1]}'")
+        self.thresholds = thresholds
+        self.criterion = criterion
+        self.distance = distance
+        self.per_keypoint = per_keypoint
+        self.codec = KEYPOINT_CODECS.build(codec) if isinstance(codec, Mapping) else codec
+        slots = [part for part in self.codec.template() if hasattr(part, 'joint')] if self.codec else []
+        self._joints = sorted({slot.joint for slot in slots})
+        self._of_visibility = bool(slots) and all(slot.axis == 'visible' for slot in slots)
+        self._axes = [next((slot for slot in slots if slot.axis == axis), None) for axis in 'xy']
+
+    def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
+        self.results += [(self._measure(sample), 'pred_caption' in sample) for sample in data_samples]
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        parts, captions = zip(*results) if results else ((), ())
+        errors = PoseErrors.join(parts or [PoseErrors.of_none((self.dataset_meta or {}).get('num_keypoints', 0))])
+        metrics = {}
+        if not self._of_visibility:
+            metrics['MAE'] = errors.mean_distance()
+            for threshold in self.thresholds:
+                metrics[f'accuracy@{threshold:g}'] = errors.accuracy(threshold, self.criterion)
+        else:
+            metrics['visibility'] = errors.label_exact_rate()
+        metrics['exact'] = errors.exact_rate()
+        if any(captions):
+            metrics['parse_rate'] = errors.parse_rate()
+        names = self._names(errors.labelled.shape[1])
+        if self.per_keypoint and not self._of_visibility:
+            metrics.update((f'MAE/{name}', value) for name, value in zip(names, errors.keypoint_distance()))
+        self._log(errors, names, any(captions))
+        return metrics
+
+    def _measure(self, sample: Mapping) -> PoseErrors:
+        """The poses of one sample; a top-down model has one."""
+        lacking = [key for key in ('input_center', 'input_scale', 'input_size') if key not in sample]
+        if lacking:
+            raise ValueError(f'{", ".join(lacking)} is missing in the data sample of {sample.get("img_path", "?")}; '
+                             'CaptionPoseMetric measures in the input of a top-down model, whose pipeline has a '
+                             'transform, such as TopdownAffine, that sets them')
+        truth = sample['gt_instances']
+        label = to_input_pixels(truth['keypoints'], sample)
+        predicted = to_input_pixels(sample['pred_instances']['keypoints'], sample)
+        if predicted.shape != label.shape:
+            raise ValueError(f'the model predicts {predicted.shape[0]} poses of {predicted.shape[1]} keypoints, and '
+                             f'the dataset has {label.shape[0]} of {label.shape[1]}')
+        visible = np.asarray(truth['keypoints_visible'])
+        visible = visible.reshape(*label.shape[:2], -1)[..., 0] > 0
+        wanted = np.isin(np.arange(label.shape[1]), self._joints) if self._joints else np.array(True)
+        decoded = self._decode(sample)
+        if self._of_visibility:
+            if decoded is None:
+                raise ValueError(f'codec={self.codec} has the visibility alone, and this model writes no captions')
+            asked = wanted & np.ones_like(visible)
+            found = asked & decoded.valid
+            right = found & ((np.asarray(decoded.visible) > 0) == visible)
+            return PoseErrors(np.full(label.shape[:2], np.nan), asked, found, right)
+        found = np.ones_like(visible)
+        if decoded is not None:
+            found = np.asarray(decoded.valid, dtype=bool)
+        elif 'pred_caption' in sample:
+            found = np.asarray(sample['pred_instances']['keypoint_scores']) > 0  # 0 where the caption has none
+        grid = self._grid(np.asarray(sample['input_size'], dtype=np.float64))
+        return measure(predicted, label, visible & wanted, found, grid=grid, l1=self.distance == 'l1')
+
+    def _decode(self, sample: Mapping):
+        caption = sample.get('pred_caption')
+        return None if self.codec is None or caption is None else self.codec.decode(caption['caption'])
+
+    def _grid(self, size: np.ndarray) -> PixelGrid:
+        """Of the numbers in a caption."""
+        if None in self._axes:
+            return PixelGrid(size - 1)
+        ends = np.array([[self.codec.slot_value(slot, slot.choices[place]) for place in (0, 1, -1)]
+                         for slot in self._axes])
+        return PixelGrid(ends[:, 2], ends[:, 1] - ends[:, 0])
+
+    def _names(self, num_keypoints: int) -> list[str]:
+        names = (self.dataset_meta or {}).get('keypoint_id2name') or {}
+        return [str(names.get(index, f'keypoint {index}')) for index in range(num_keypoints)]
+
+    def _log(self, errors: PoseErrors, names: Sequence[str], of_captions: bool) -> None:
+        """A table of the keypoints, and what the numbers count."""
+        logger = MMLogger.get_current_instance()
+        if self._of_visibility:
+            columns = {'visibility': errors.keypoint_exact_rate()}
+        else:
+            columns = {'MAE': errors.keypoint_distance()}
+            for threshold in self.thresholds:
+                columns[f'<= {threshold:g} px'] = errors.keypoint_accuracy(threshold)
+            columns['exact'] = errors.keypoint_exact_rate()
+        lines = [['keypoint', 'labels', *columns]]
+        for name, labels, *values in zip(names, errors.labelled.sum(0), *columns.values()):
+            lines.append([name, str(labels), *('-' if np.isnan(value) else f'{value:.3f}' for value in values)])
+        counted, complete = errors.counted.sum(), errors.complete.sum()
+        text = f'{counted} poses with labels'
+        if of_captions:
+            text += f', {complete} of them with a caption that has every one; the MAE is of these'
+        logger.info(f'{text}\n{align_columns(lines)}')
+        never = [name for name, labelled, found in zip(names, errors.labelled.any(0), errors.found.any(0))
+                 if labelled and not found]
+        if of_captions and never and self.codec is None:
+            logger.warning(f'No caption has {", ".join(never)}. If the codec leaves them out, give it to '
+                           'CaptionPoseMetric too: codec=codec')

@@ -19,15 +19,20 @@ def find_keypoints(wanted: Sequence[str], names: Sequence[str]) -> list[int]:
     return [known.index(_plain(name)) for name in wanted]
 
 
-def find_parts(wanted: Sequence[str], names: Sequence[str], order: Sequence[int],
-               dataset_meta: dict) -> dict[str, list[int]]:
+def find_parts(wanted: Sequence[str],
+               names: Sequence[str],
+               dataset_meta: dict,
+               *,
+               order: Sequence[int] | None = None) -> dict[str, list[int]]:
     """The keypoints of each part of the body in ``wanted``.
 
     A part is 'lower-body' or 'upper-body', as MMPose's datasets have it; 'first-four', or first-N, of ``order``, in
-    which a model writes the keypoints; one of the dataset's ``names``; or several of these: 'left knee+left ankle'.
-    Raises ValueError for one that is not there.
+    which a model writes the keypoints; one of ``names``, or of the dataset's own; or several of these:
+    'left knee+left ankle'. Raises ValueError for one that is not there.
     """
-    known = [_plain(name) for name in names]
+    own = [*dataset_meta['keypoint_id2name'].values()]
+    known = {_plain(name): index for kind in (own, names) for index, name in enumerate(kind)}
+    order = range(len(names)) if order is None else order
     bodies = {f'{half}-body': dataset_meta.get(f'{half}_body_ids') or () for half in ('lower', 'upper')}
     found = {}
     for part in wanted:
@@ -39,7 +44,7 @@ def find_parts(wanted: Sequence[str], names: Sequence[str], order: Sequence[int]
             elif not start and number.isdecimal():
                 keypoints.update(order[:int(number)])
             elif _plain(word) in known:
-                keypoints.add(known.index(_plain(word)))
+                keypoints.add(known[_plain(word)])
             else:
                 raise ValueError(f"mask='{part}': {word!r} must be lower-body, upper-body, first-four (or another "
                                  f'number), or a keypoint, {", ".join(map(repr, names))}')

@@ -7,6 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
+from mmengine.dataset import BaseDataset, pseudo_collate
+from torch import nn
+
+from ..models.layers.caption_attention import caption_attention
 
 ATTENTION_COLUMNS = ('image', 'layer', 'head', 'writes', 'of', 'looks at', 'at', 'weight')
 
@@ -75,6 +80,24 @@ class TokenAttention:
         for row, token in enumerate(self.written):
             for column, other in enumerate(self.read[:row + 1]):
                 yield [*start, token, places[row + 1], other, places[column], f'{self.weights[row, column]:.5g}']
+
+
+@torch.no_grad()
+def attend(model: nn.Module, dataset: BaseDataset, index: int, tokens: Sequence[int], *, layer: int,
+           head: int | None) -> TokenAttention:
+    """The self-attention of a caption that a :class:`BLIPCaptionPoseEstimator` has written of an instance.
+
+    ``tokens``: without start and end. ``layer`` and ``head`` count from 0; the mean of all heads if None.
+    """
+    batch = model.data_preprocessor(pseudo_collate([dataset[index]]), False)
+    image = model.extract_feat(batch['inputs'])
+    found, = caption_attention(model.blip.text_decoder, image, [torch.tensor(tokens, dtype=torch.long)], layer=layer,
+                               head=head)
+    weights = found.self_attention if head is not None else found.self_attention.mean(0)
+    config, tokenizer = model.blip.config.text_config, model.architecture.tokenizer
+    start, *pieces, end = tokenizer.convert_ids_to_tokens([config.bos_token_id, *tokens, config.sep_token_id])
+    names = {joint: model.codec.names[joint] for joint in model.codec.joints}
+    return TokenAttention.of(pieces, weights.numpy(), names, start=start, end=end)
 
 
 def find_numbers(tokens: Sequence[str], names: Mapping[int, str]) -> list[tuple[int, int] | None]:

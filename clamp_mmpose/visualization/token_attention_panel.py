@@ -20,7 +20,7 @@ def draw_token_attention(attention: TokenAttention, names: Sequence[str], *, tit
     """
     T, J = len(attention.read), len(attention.joints)
     side, beside = min(max(_CELL * T, 3), _LARGEST), 0.3 * max(J, 5)
-    figure = Figure(figsize=(side + beside + 4.2, max(side, beside) + 1.8), layout='compressed')
+    figure = Figure(figsize=(side + beside + 4.2, max(side, beside) + 1.8), layout='constrained')
     left, right = figure.subplots(1, 2, width_ratios=[side + 1.9, beside + 2.3])
     read, written = attention.labels(names)
     hidden = np.triu(np.ones((T, T), dtype=bool), 1)

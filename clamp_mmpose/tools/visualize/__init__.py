@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='trained weights')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     parser.add_argument('--figure', nargs='+', metavar='NAME',
-                        help='which of the figures below, or all (default: poses score-maps)')
+                        help='which of the figures below, or all (default: of poses, score-maps and captions what the '
+                        'model gives)')
     parser.add_argument('--num', type=int, metavar='N',
                         help='animals or people to draw (default: 4; with --images all of them)')
     parser.add_argument('--mean-over', type=int, default=64, metavar='N',

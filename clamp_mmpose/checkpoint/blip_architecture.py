@@ -45,9 +45,17 @@ class BLIPArchitecture(NamedTuple):
         return {key: torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8) for key, text in texts.items()}
 
     @classmethod
-    def from_tensors(cls, config: Tensor, tokenizer: Tensor) -> BLIPArchitecture:
-        content, text = (tensor.cpu().numpy().tobytes().decode() for tensor in (config, tokenizer))
-        return cls(_config_from_dict(json.loads(content)), tokenizer_from_text(text))
+    def pop_from(cls, state_dict: dict, prefix: str = '') -> BLIPArchitecture | None:
+        """Takes an architecture out of ``state_dict``; None where there is none."""
+        tensors = [state_dict.pop(f'{prefix}{key}', None) for key in (CONFIG_KEY, TOKENIZER_KEY)]
+        if any(tensor is None for tensor in tensors):
+            return None
+        try:
+            content, text = (tensor.cpu().to(torch.uint8).numpy().tobytes().decode() for tensor in tensors)
+            return cls(_config_from_dict(json.loads(content)), tokenizer_from_text(text))
+        except ValueError as error:  # of no text, or no JSON
+            raise CheckpointError(f"the checkpoint's {CONFIG_KEY} or {TOKENIZER_KEY} is damaged: {first_line(error)}"
+                                  ) from error
 
 
 def blip_from_dict(blip: Mapping, tokenizer, image_size: int) -> BLIPArchitecture:
@@ -57,7 +65,7 @@ def blip_from_dict(blip: Mapping, tokenizer, image_size: int) -> BLIPArchitectur
     """
     transformers = import_transformers()
     vocabulary = tokenizer.get_vocab()
-    # The class's own range for the image tower, 1e-10, is for weights that are loaded over it: such a tower is constant.
+    # The class's own range for the image tower, 1e-10, gives a constant: its weights are always loaded.
     vision = dict(initializer_range=0.02, image_size=image_size)
     text = dict(num_attention_heads=12, vocab_size=len(vocabulary), bos_token_id=vocabulary[START],
                 sep_token_id=tokenizer.sep_token_id, eos_token_id=tokenizer.sep_token_id,
@@ -89,11 +97,11 @@ def read_blip_architecture(source: str) -> BLIPArchitecture:
     transformers = import_transformers()
     path = Path(source).expanduser()
     if path.is_file():
-        state_dict = read_state_dict(path)
-        if CONFIG_KEY not in state_dict:
+        architecture = BLIPArchitecture.pop_from(read_state_dict(path))
+        if architecture is None:
             raise ValueError(f"pretrained='{source}' is no checkpoint of BLIPCaptionPoseEstimator; give that, or a "
                              'Hugging Face folder or name')
-        return BLIPArchitecture.from_tensors(state_dict[CONFIG_KEY], state_dict[TOKENIZER_KEY])
+        return architecture
     if path.is_dir():
         if not (path / 'config.json').is_file():
             raise ValueError(f"pretrained='{source}' is a folder without config.json; a Hugging Face folder with a "

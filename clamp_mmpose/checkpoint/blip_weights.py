@@ -8,7 +8,6 @@ from torch import nn
 
 from ..models.layers.transformers_extra import import_transformers
 from .blip_architecture import read_state_dict
-from .clip_loading import shorten
 from .safe_loading import CheckpointError, first_line
 
 PREFIX = 'blip.'
@@ -25,7 +24,7 @@ def load_blip_weights(model: nn.Module, source: str) -> None:
         model.load_state_dict(state_dict)
     except RuntimeError as error:
         raise CheckpointError(f'{source} does not fit the model: {" ".join(str(error).split())[:600]}') from error
-    print_log(f'BLIP from {source}: {len(state_dict)} tensors loaded; left over: {shorten(left_over)}',
+    print_log(f'BLIP from {source}: {len(state_dict)} tensors loaded; left over: {_some(left_over)}',
               logger='current')
 
 
@@ -48,5 +47,9 @@ def _read_hugging_face(model: nn.Module, source: str, path: Path) -> tuple[dict,
         transformers.logging.set_verbosity(verbosity)
     missing = sorted(info['missing_keys'])
     if missing:
-        raise CheckpointError(f"pretrained='{source}' lacks tensors of a captioning BLIP: {shorten(missing)}")
+        raise CheckpointError(f"pretrained='{source}' lacks tensors of a captioning BLIP: {_some(missing)}")
     return found.state_dict(), sorted(info['unexpected_keys'])
+
+
+def _some(names: list[str]) -> str:
+    return ', '.join(names[:6]) + (f' and {len(names) - 6} more' if len(names) > 6 else '') or 'none'

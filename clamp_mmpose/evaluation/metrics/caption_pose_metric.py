@@ -64,10 +64,7 @@ class CaptionPoseMetric(BaseMetric):
         self.distance = distance
         self.per_keypoint = per_keypoint
         self.codec = KEYPOINT_CODECS.build(codec) if isinstance(codec, Mapping) else codec
-        slots = [part for part in self.codec.template() if hasattr(part, 'joint')] if self.codec else []
-        self._joints = sorted({slot.joint for slot in slots})
-        self._of_visibility = bool(slots) and all(slot.axis == 'visible' for slot in slots)
-        self._axes = [next((slot for slot in slots if slot.axis == axis), None) for axis in 'xy']
+        self._of_visibility = self.codec is not None and not self.codec.has_coordinates
 
     def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
         self.results += [(self._measure(sample), 'pred_caption' in sample) for sample in data_samples]
@@ -106,34 +103,48 @@ class CaptionPoseMetric(BaseMetric):
                              f'the dataset has {label.shape[0]} of {label.shape[1]}')
         visible = np.asarray(truth['keypoints_visible'])
         visible = visible.reshape(*label.shape[:2], -1)[..., 0] > 0
-        wanted = np.isin(np.arange(label.shape[1]), self._joints) if self._joints else np.array(True)
-        decoded = self._decode(sample)
+        size = np.asarray(sample['input_size'])
+        asked, decoded = self._asked(label, size), self._decode(sample)
         if self._of_visibility:
             if decoded is None:
-                raise ValueError(f'codec={self.codec} has the visibility alone, and this model writes no captions')
-            asked = wanted & np.ones_like(visible)
+                raise ValueError(f'codec of the style {self.codec.style!r} has the visibility alone, and the model '
+                                 'writes no captions')
             found = asked & decoded.valid
-            right = found & ((np.asarray(decoded.visible) > 0) == visible)
-            return PoseErrors(np.full(label.shape[:2], np.nan), asked, found, right)
+            right = found & ((decoded.visible > 0) == visible)
+            return PoseErrors(np.full(found.shape, np.nan), asked, found, right)
         found = np.ones_like(visible)
         if decoded is not None:
-            found = np.asarray(decoded.valid, dtype=bool)
+            found = decoded.valid
         elif 'pred_caption' in sample:
             found = np.asarray(sample['pred_instances']['keypoint_scores']) > 0  # 0 where the caption has none
-        grid = self._grid(np.asarray(sample['input_size'], dtype=np.float64))
-        return measure(predicted, label, visible & wanted, found, grid=grid, l1=self.distance == 'l1')
+        return measure(predicted, label, visible & asked, found, grid=self._grid(size), l1=self.distance == 'l1')
+
+    def _asked(self, label: np.ndarray, size: np.ndarray) -> np.ndarray:
+        """(N, K): the keypoints that a caption has where they are labelled."""
+        asked = np.ones(label.shape[:2], dtype=bool)
+        if self.codec is None:
+            return asked
+        if (self.codec.num_keypoints, *self.codec.input_size) != (label.shape[1], *size):
+            raise ValueError(f'codec has names for {self.codec.num_keypoints} keypoints and '
+                             f'input_size={self.codec.input_size}; the data have {label.shape[1]} and {tuple(size)}')
+        asked &= np.isin(np.arange(label.shape[1]), self.codec.joints)
+        if self.codec.outside == 'missing':
+            asked &= ((np.rint(label) >= 0) & (np.rint(label) < size)).all(-1)
+        return asked
 
     def _decode(self, sample: Mapping):
         caption = sample.get('pred_caption')
         return None if self.codec is None or caption is None else self.codec.decode(caption['caption'])
 
     def _grid(self, size: np.ndarray) -> PixelGrid:
-        """Of the numbers in a caption."""
-        if None in self._axes:
+        """The coordinates that a caption can hold."""
+        axes = {} if self.codec is None else {slot.axis: slot for slot in self.codec.template()
+                                              if hasattr(slot, 'axis')}
+        if not axes:
             return PixelGrid(size - 1)
-        ends = np.array([[self.codec.slot_value(slot, slot.choices[place]) for place in (0, 1, -1)]
-                         for slot in self._axes])
-        return PixelGrid(ends[:, 2], ends[:, 1] - ends[:, 0])
+        first, second, last = ([self.codec.slot_value(axes[axis], axes[axis].choices[place]) for axis in 'xy']
+                               for place in (0, min(1, *size - 1), -1))
+        return PixelGrid(np.array(last), np.maximum(np.subtract(second, first), 1e-9))
 
     def _names(self, num_keypoints: int) -> list[str]:
         names = (self.dataset_meta or {}).get('keypoint_id2name') or {}

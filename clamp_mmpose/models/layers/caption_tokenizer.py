@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from .transformers_extra import import_transformers
 
@@ -30,13 +32,30 @@ def make_tokenizer(words: Iterable[str]):
     return _wrap(tokenizer, dict(SPECIAL_TOKENS))
 
 
-def caption_words(texts: Iterable[str], numbers: Iterable[str]) -> list[str]:
-    """The words and punctuation of ``texts``, the whole ``numbers``, and digits that spell any other."""
+def vocabulary_words(vocabulary: Sequence[str] | str, template: Sequence) -> list[str]:
+    """The pieces of ``vocabulary``: a list, the path of a vocab.txt, or 'caption'.
+
+    The last is what captions of ``template``, a codec's, need: words and punctuation, whole numbers as one piece each
+    as BERT has them, and digits that spell any other.
+    """
+    if vocabulary == 'caption':
+        return _caption_words(template)
+    if not isinstance(vocabulary, str):
+        return list(vocabulary)
+    file = Path(vocabulary).expanduser()
+    if not file.is_file():
+        raise ValueError(f"vocabulary='{vocabulary}' is no file; give the path of a vocab.txt, a list, or 'caption'")
+    return file.read_text(encoding='utf-8').splitlines()
+
+
+def _caption_words(template: Sequence) -> list[str]:
     from tokenizers import pre_tokenizers
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
-    words = [word for text in texts for word, _ in split(text.lower())]
-    words += [word for number in numbers for word, _ in split(number) if not _is_number(word)]
-    words += [number for number in numbers if _is_number(number)]
+    choices = [choice for piece in template for choice in getattr(piece, 'choices', ())]
+    texts = [piece.text.lower() for piece in template if hasattr(piece, 'text')]
+    # Of a decimal its punctuation; its digits are spelled.
+    texts += {re.sub(r'[0-9]+', ' ', choice) for choice in choices}
+    words = [word for text in texts for word, _ in split(text)] + [choice for choice in choices if _is_number(choice)]
     digits = [str(digit) for digit in range(10)]
     return list(dict.fromkeys(words + digits + [f'##{digit}' for digit in digits]))
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import inspect
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,25 +10,29 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
-from ...checkpoint.blip_architecture import CONFIG_KEY, TOKENIZER_KEY, BLIPArchitecture, blip_from_dict
-from ...checkpoint.blip_architecture import read_blip_architecture
+from ...checkpoint.blip_architecture import BLIPArchitecture, blip_from_dict, read_blip_architecture
 from ...checkpoint.blip_weights import load_blip_weights
+from ..layers.caption_decoding import decode_captions
+from ..layers.caption_grammar import CaptionGrammar
 from ..layers.caption_targets import caption_targets
-from ..layers.caption_tokenizer import caption_words, make_tokenizer
+from ..layers.caption_tokenizer import make_tokenizer, vocabulary_words
 from ..layers.transformers_extra import import_transformers
+
+DECODINGS = ('constrained', 'greedy', 'beam')
 
 
 @MODELS.register_module()
 class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
     """Writes the pose of an image as a caption: Hugging Face's ``BlipForConditionalGeneration``, fine-tuned.
 
-    "Pose estimation with a fine-tuned BLIP": an image encoder, a text decoder that attends to it, and the
-    language-model loss on captions that the codec writes. The decoder starts from BLIP's own start token [DEC], where
-    the paper's processor leaves BERT's [CLS], and padding has no loss.
+    "Pose estimation with a fine-tuned BLIP": an image tower, a text decoder that attends to it, and the language-model
+    loss on captions that the codec writes. As BLIP itself, the decoder starts from the token [DEC], where the
+    processor that the paper uses leaves BERT's [CLS], and padding has no loss.
 
-    The architecture and the tokenizer come from one of three places; weights of ``pretrained`` are read when training
-    begins. A checkpoint carries architecture and tokenizer too: a model that finds neither folder nor cache builds
-    itself from the checkpoint that it loads.
+    Architecture and tokenizer are known when the model is built; the weights of ``pretrained`` are read when training
+    begins. A checkpoint carries architecture and tokenizer too, so that a model whose folder is gone builds itself
+    from the checkpoint that it loads. An image tower of another size than the input gets its position table
+    interpolated for each batch.
 
     Args:
         codec: config of :class:`CaptionPose`.
@@ -37,12 +41,15 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         vocabulary: with ``blip``, the tokenizer's pieces: a list, the path of a vocab.txt, or 'caption' for just what
             the codec's captions need.
         digit_weight: what a token of a number weighs in the loss beside one of a name or punctuation.
-        label_smoothing: of the loss. BLIP was pre-trained with 0.1; captions of poses are exact.
-        frozen: names of modules or parameters of ``blip`` that are not trained, such as 'vision_model' or
+        label_smoothing: of the loss, whatever the config of BLIP says. It was pre-trained with 0.1; poses are exact.
+        frozen: modules or parameters of BLIP that are not trained, such as 'vision_model' or
             'text_decoder.bert.embeddings' (whose table of words is the output layer's too).
-        gradient_checkpointing: computes activations anew in the backward pass, to save memory.
-        backbone: nothing; an empty dict in a config lets MMPose's ``init_model`` look for it.
-        test_cfg: ``decoding`` 'constrained', 'greedy' or 'beam', ``num_beams``. There is no flip test.
+        gradient_checkpointing: computes activations again in the backward pass, to save memory.
+        backbone: leave empty. MMPose's ``init_model`` does without no ``backbone=dict()`` in a config.
+        test_cfg: ``decoding``, 'constrained', 'greedy' or 'beam' with ``num_beams``. ``tolerance``, in input pixels: a
+            keypoint's score is the probability of a number that is at most so far from the one written (the geometric
+            mean of its x and y); 2 % of the longer side. ``attention``, (layer, head): of the decoder, to be kept. A
+            caption has no flip test.
     """
 
     def __init__(self,
@@ -61,37 +68,41 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None,
                  metainfo: dict | None = None) -> None:
-        super().__init__(dict(type=nn.Identity), train_cfg=train_cfg, test_cfg=test_cfg,
+        _check_arguments(backbone, init_cfg, digit_weight, label_smoothing, test_cfg or {})
+        # MMPose's estimators have both; here they are one, `blip`.
+        super().__init__(dict(type=nn.Identity), head=dict(type=nn.Identity), train_cfg=train_cfg, test_cfg=test_cfg,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg, metainfo=metainfo)
-        del self.backbone  # the image tower is part of `blip`
+        self.backbone = self.head = None
         self.codec = KEYPOINT_CODECS.build(codec)
         self.pretrained = pretrained
         self.digit_weight, self.label_smoothing = digit_weight, label_smoothing
         self.frozen, self.gradient_checkpointing = tuple(frozen), gradient_checkpointing
-        self.architecture, self.unbuilt = None, ''
-        self.blip = _Unbuilt()
+        self.architecture = self.grammar = None
+        self.blip, self.unbuilt = _Unbuilt(), ''
         try:
-            architecture = self._find_architecture(blip, vocabulary)
-        except FileNotFoundError as error:
+            self._build(self._find_architecture(blip, vocabulary))
+        except FileNotFoundError as error:  # a checkpoint may bring it
             self.unbuilt = str(error)
-        else:
-            self._build(architecture)
         self._register_state_dict_hook(_save_architecture)
         self._register_load_state_dict_pre_hook(self._load_architecture)
 
+    @property
+    def keypoint_names(self) -> tuple[str, ...]:
+        return tuple(self.codec.names)
+
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """The image tower's tokens, (B, T, C)."""
-        width, height = self.codec.input_size
-        if inputs.shape[-2:] != (height, width):
-            raise ValueError(f'inputs are {inputs.shape[-1]}x{inputs.shape[-2]} pixels, and the captions of the codec '
-                             f'are about {width}x{height}; the pipeline and the codec need the same input_size')
+        """What the text decoder attends to: (B, T, C), a class token and one for each patch."""
         self._require_built()
+        width, height = self.codec.input_size
+        if tuple(inputs.shape[-2:]) != (height, width):
+            raise ValueError(f'inputs are {inputs.shape[-1]}x{inputs.shape[-2]} pixels and the captions of the codec '
+                             f'are about {width}x{height}; the pipeline and the codec need the same input_size')
         native = self.blip.config.vision_config.image_size
-        other = {} if (height, width) == (native, native) else dict(interpolate_pos_encoding=True)
-        return self.blip.vision_model(pixel_values=inputs, **other).last_hidden_state
+        resize = {} if (height, width) == (native, native) else dict(interpolate_pos_encoding=True)
+        return self.blip.vision_model(pixel_values=inputs, **resize).last_hidden_state
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """The language-model loss, and the share of tokens and of number tokens that are right given those before."""
+        """The language-model loss, and how many tokens, and pieces of numbers, are right given those before them."""
         image = self.extract_feat(inputs)
         text = self.blip.config.text_config
         targets = caption_targets([_caption(sample) for sample in data_samples], self.architecture.tokenizer,
@@ -102,35 +113,43 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         return targets.losses(logits, digit_weight=self.digit_weight, label_smoothing=self.label_smoothing)
 
     def predict(self, inputs: Tensor, data_samples: list) -> list:
-        """Decodes captions and reads the poses out of them."""
+        """Writes a caption for each image and reads the pose out of it.
+
+        Beside MMPose's fields, ``pred_instances.captions`` has the caption, and ``pred_caption`` is a dict of
+        ``caption``, ``tokens``, ``ok`` (it parses whole), ``report`` (what else is in it), ``calls`` of the decoder,
+        for all images of the batch, and ``attention`` on request.
+        """
+        _check_test_cfg(self.test_cfg)
         image = self.extract_feat(inputs)
-        captions = self._greedy(image)
-        decoded = self.codec.decode(captions)
+        output = decode_captions(
+            self.blip.text_decoder, image, grammar=self.grammar, mode=self.test_cfg.get('decoding', 'constrained'),
+            num_beams=self.test_cfg.get('num_beams', 3), attention=self.test_cfg.get('attention'),
+            tolerance=self.test_cfg.get('tolerance', 0.02 * max(self.codec.input_size)))
+        decoded = self.codec.decode(output.captions)
+        scores = _scores(output.near_probabilities, decoded.valid)
         predictions = []
-        for index, sample in enumerate(data_samples):
-            scores = decoded.valid[index].astype(np.float32)
-            predictions.append(InstanceData(keypoints=decoded.keypoints[index][None], keypoint_scores=scores[None],
-                                            captions=[captions[index]]))
-            sample.pred_caption = dict(caption=captions[index], ok=decoded.report[index].ok)
+        for index, (caption, sample) in enumerate(zip(output.captions, data_samples)):
+            found = InstanceData(keypoints=decoded.keypoints[index][None], keypoint_scores=scores[index][None],
+                                 captions=[caption])
+            if not self.codec.has_coordinates:
+                found.keypoints_visible = decoded.visible[index][None]
+            predictions.append(found)
+            report = decoded.report[index]
+            sample.pred_caption = dict(caption=caption, tokens=output.token_ids[index].tolist(), ok=report.ok,
+                                       report=report, calls=output.calls)
+            if output.attention is not None:
+                sample.pred_caption['attention'] = output.attention[index]
         return self.add_pred_to_datasample(predictions, None, data_samples)
 
-    @torch.no_grad()
-    def _greedy(self, image):
-        text = self.blip.config.text_config
-        ids = torch.full((len(image), 1), text.bos_token_id, device=image.device)
-        while ids.shape[1] < min(200, text.max_position_embeddings) and not (ids == text.sep_token_id).any(1).all():
-            logits = self.blip.text_decoder(input_ids=ids, encoder_hidden_states=image, use_cache=False).logits
-            ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
-        return [self.architecture.tokenizer.decode(row[1:] if text.sep_token_id not in row else
-                                                   row[1:row.index(text.sep_token_id)]) for row in ids.tolist()]
-
     def init_weights(self) -> None:
-        """Reads the weights of ``pretrained``; MMEngine calls this before training only."""
+        """Reads the weights of ``pretrained``, and those of ``init_cfg`` over them. MMEngine calls it before training.
+        """
         self._require_built()
         if self.pretrained is not None:
             load_blip_weights(self.blip, self.pretrained)
         if self.init_cfg is not None:
             super().init_weights()
+        self._is_init = True
 
     def train(self, mode: bool = True) -> BLIPCaptionPoseEstimator:
         super().train(mode)
@@ -149,56 +168,48 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             raise FileNotFoundError('neither pretrained nor blip is given')
         if vocabulary is None:
             raise ValueError("blip needs a vocabulary: a list of pieces, the path of a vocab.txt, or 'caption'")
-        if isinstance(vocabulary, str):
-            vocabulary = self._caption_words() if vocabulary == 'caption' else _read_words(vocabulary)
-        return blip_from_dict(blip, make_tokenizer(vocabulary), image_size=max(self.codec.input_size))
-
-    def _caption_words(self) -> list[str]:
-        template = self.codec.template()
-        texts = [piece.text for piece in template if hasattr(piece, 'text')]
-        numbers = dict.fromkeys(choice for piece in template for choice in getattr(piece, 'choices', ()))
-        return caption_words(texts, numbers)
+        tokenizer = make_tokenizer(vocabulary_words(vocabulary, self.codec.template()))
+        return blip_from_dict(blip, tokenizer, image_size=max(self.codec.input_size))
 
     def _build(self, architecture: BLIPArchitecture) -> None:
-        transformers = import_transformers()
-        architecture.config.text_config.label_smoothing = self.label_smoothing
-        place = self.blip.place
-        model = transformers.BlipForConditionalGeneration(architecture.config)
-        names = [name for name, _ in model.named_parameters()]
+        """Makes BLIP with random weights where the stand-in is."""
+        config, stand_in = architecture.config, self.blip.place
+        self.grammar = CaptionGrammar(self.codec, architecture.tokenizer).fitted(
+            config.text_config.max_position_embeddings - 1)  # one is the start token's
+        config.text_config.label_smoothing = self.label_smoothing
+        blip = import_transformers().BlipForConditionalGeneration(config)
+        _check_image_size(blip, self.codec.input_size)
+        parameters = dict(blip.named_parameters())
         for prefix in self.frozen:
-            if not any(_is_under(name, [prefix]) for name in names):
+            if not any(_is_under(name, [prefix]) for name in parameters):
                 raise ValueError(f'frozen={prefix!r} is no module or parameter of BLIP; there are '
-                                 f'{sorted({name.split(".")[0] for name in names})} and what is in them')
-        for name, parameter in model.named_parameters():
+                                 f'{sorted({name.split(".")[0] for name in parameters})} and what is in them')
+        for name, parameter in parameters.items():
             parameter.requires_grad_(not _is_under(name, self.frozen))
         if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
+            blip.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
         self.architecture = architecture
-        self.blip = model.to(place)
+        self.blip = blip.to(stand_in)
         self.train(self.training)
 
     def _require_built(self) -> None:
         if self.architecture is None:
-            raise FileNotFoundError(f'BLIP has no architecture: {self.unbuilt}. A checkpoint brings its own when it is '
-                                    'loaded for a test; training needs `pretrained` or `blip`')
+            raise FileNotFoundError(f'BLIP is not built: {self.unbuilt}. A test needs a checkpoint, which brings its '
+                                    'own architecture; training needs `pretrained` or `blip`')
 
     def _load_architecture(self, state_dict: dict, prefix: str, *args) -> None:
-        pair = [state_dict.pop(f'{prefix}{key}', None) for key in (CONFIG_KEY, TOKENIZER_KEY)]
-        if None in [type(tensor) if tensor is None else 0 for tensor in pair]:
-            self._require_built()
-            return
-        found = BLIPArchitecture.from_tensors(*pair)
-        if self.architecture is None:
+        found = BLIPArchitecture.pop_from(state_dict, prefix)
+        if self.architecture is None and found is not None:
             self._build(found)
-        else:
-            differences = self.architecture.differences(found)
-            if differences:
-                raise ValueError(f'the checkpoint holds another BLIP than the config asks for: {differences}')
+        self._require_built()
+        differences = [] if found is None else self.architecture.differences(found)
+        if differences:
+            raise ValueError(f"the checkpoint is of another BLIP than the config's: {', '.join(differences)}")
 
 
 class _Unbuilt(nn.Module):
-    """Stands where BLIP goes until its architecture is known. Its one parameter lets optimizers and wrappers be made,
-    and tells where BLIP goes.
+    """Stands in until BLIP's architecture is known. Its parameter lets optimizers and wrappers be made, and tells the
+    device and precision.
     """
 
     def __init__(self) -> None:
@@ -211,20 +222,53 @@ def _save_architecture(module: BLIPCaptionPoseEstimator, state_dict: dict, prefi
         state_dict.update({f'{prefix}{key}': tensor for key, tensor in module.architecture.to_tensors().items()})
 
 
+def _scores(probabilities: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """(N, K), the geometric mean of a joint's numbers' probabilities (N, K, S), and 0 for one that is not valid."""
+    probabilities = np.nan_to_num(probabilities)
+    return valid * probabilities.prod(axis=-1) ** (1 / probabilities.shape[-1])
+
+
 def _is_under(name: str, prefixes: Sequence[str]) -> bool:
     return any(f'{name}.'.startswith(f'{prefix}.') for prefix in prefixes)
-
-
-def _read_words(path: str) -> list[str]:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ValueError(f"vocabulary='{path}' is no file; give the path of a vocab.txt, a list, or 'caption'")
-    return file.read_text(encoding='utf-8').splitlines()
 
 
 def _caption(sample) -> str:
     labels = getattr(sample, 'gt_instance_labels', {})
     if 'caption' not in labels or len(labels.caption) != 1:
-        raise ValueError("a data sample has no caption of one person or animal; the pipeline needs "
-                         "dict(type='GenerateTarget', encoder=codec) with the codec CaptionPose, on a top-down dataset")
+        raise ValueError("a data sample has no caption, or several; the pipeline needs dict(type='GenerateTarget', "
+                         'encoder=codec) with the codec CaptionPose, and one person or animal for each image')
     return labels.caption[0]
+
+
+def _check_image_size(blip: nn.Module, input_size: tuple[int, int]) -> None:
+    vision = blip.config.vision_config
+    if any(side % vision.patch_size for side in input_size):
+        raise ValueError(f'input_size={tuple(input_size)} of the codec must be multiples of the patch size, '
+                         f'{vision.patch_size}')
+    other = tuple(input_size) != (vision.image_size, vision.image_size)
+    if other and 'interpolate_pos_encoding' not in inspect.signature(blip.vision_model.forward).parameters:
+        raise ValueError(f'input_size={tuple(input_size)} of the codec is not the {vision.image_size}x'
+                         f'{vision.image_size} of BLIP, and this transformers cannot interpolate its positions: '
+                         "pip install 'transformers>=4.45'")
+
+
+def _check_arguments(backbone: dict | None, init_cfg: dict | None, digit_weight: float, label_smoothing: float,
+                     test_cfg: Mapping) -> None:
+    if backbone:
+        raise ValueError(f'backbone={backbone} must be empty; the image tower is that of BLIP')
+    if init_cfg and init_cfg.get('type') != 'Pretrained':
+        raise ValueError(f"init_cfg={init_cfg} must be of type 'Pretrained'; BLIP initialises itself otherwise")
+    if digit_weight <= 0:
+        raise ValueError(f'digit_weight={digit_weight} must be more than 0')
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f'label_smoothing={label_smoothing} must be in [0, 1)')
+    _check_test_cfg(test_cfg)
+
+
+def _check_test_cfg(test_cfg: Mapping) -> None:
+    if test_cfg.get('flip_test'):
+        raise ValueError('flip_test=True of test_cfg: the captions of an image and its mirror image cannot be averaged '
+                         'as heatmaps are; leave it out')
+    decoding = test_cfg.get('decoding', 'constrained')
+    if decoding not in DECODINGS:
+        raise ValueError(f'decoding={decoding!r} of test_cfg must be one of {DECODINGS}')

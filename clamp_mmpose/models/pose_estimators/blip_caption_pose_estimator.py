@@ -136,7 +136,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             predictions.append(found)
             report = decoded.report[index]
             sample.pred_caption = dict(caption=caption, tokens=output.token_ids[index].tolist(), ok=report.ok,
-                                       report=report, calls=output.calls)
+                                       valid=decoded.valid[index], report=report, calls=output.calls)
             if output.attention is not None:
                 sample.pred_caption['attention'] = output.attention[index]
         return self.add_pred_to_datasample(predictions, None, data_samples)

@@ -6,7 +6,8 @@ import torch
 SPLIT_NUMBERS = (342, *range(346, 350), 353, 358, 359, *range(361, 365), *range(366, 370), *range(371, 375),
                  *range(376, 380), 382, 383)
 # What it has of MPII's names: "r", "##k", "##nee".
-NAME_PIECES = ['rank', 'r', '##l', '##k', '##nee', '##hip', 'l', 'lan', 'pe', '##lvis', 'thor', '##ax', 'upper', '_', 'neck', 'head', '##wr', '##i', 're', '##lb', 'rs', '##ho', '##sho', 'le', '##wr']
+NAME_PIECES = ('rank', 'r', '##l', '##k', '##nee', '##hip', 'l', 'lan', 'pe', '##lvis', 'thor', '##ax', 'upper', '_', 'neck',
+               'head', '##wr', '##i', 're', '##lb', 'rs', '##ho', '##sho', 'le')
 SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '[DEC]', '[ENC]']
 
 
@@ -65,13 +66,13 @@ def teach(model, tokenizer, embeds, captions, *, steps=100, rate=6e-3):
 def greedy_without_cache(model, embeds, *, end, most):
     """Free greedy decoding of one image by whole forward passes: tokens without the end token, and the passes."""
     ids = [model.config.bos_token_id]
-    for calls in range(1, most + 1):
+    for _ in range(most):
         logits = model(input_ids=torch.tensor([ids]), encoder_hidden_states=embeds[None], use_cache=False).logits
         token = int(logits[0, -1].argmax())
         if token == end:
-            break
+            return ids[1:], len(ids)
         ids.append(token)
-    return ids[1:], calls
+    return ids[1:], most
 
 
 def random_poses(codec, count, *, seed=0, missing=0.):

@@ -30,9 +30,9 @@ class GrammarState(NamedTuple):
     """What can come next at one place of a caption.
 
     tokens: allowed ones, ascending. steps: token -> key of the state behind it. guesses: tokens that are worth feeding
-    on trial, none where the picture decides. slot: the number that is being written, or that is whole unless more digits come.
-    inside: (len(tokens),), which tokens are of that number. values: (len(tokens),), what the number is if it ends
-    with the token, NaN where it cannot.
+    on trial, none where the picture decides. slot: the number that is being written, or that is whole unless more
+    digits come. inside: (len(tokens),), which tokens are of that number. values: (len(tokens),), what the number is if
+    it ends with the token, NaN where it cannot.
     """
     tokens: Tensor
     steps: dict[int, Hashable]

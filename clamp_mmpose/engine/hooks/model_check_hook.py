@@ -17,12 +17,12 @@ from ...datasets.annotation_check import read_categories
 class ModelCheckHook(Hook):
     """Stops, before the first step, what MMEngine would go on with.
 
-    Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
-    has, or classes in another order than the dataset or its annotation file: heads would train on score maps that
-    belong to none of them, or to others. A metric with a ``pred_converter`` may test on another dataset's keypoints.
-    Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of which MMEngine only warns
-    before it tests or trains random weights. With the first batch, raises ValueError for a head whose ``in_channels``
-    do not count the score maps.
+    Raises ValueError when the neck, or the codec of captions, names another number of keypoints, or in a detector of
+    classes, than the dataset has, or classes in another order than the dataset or its annotation file: heads would
+    train on score maps that belong to none of them, or to others. A metric with a ``pred_converter`` may test on
+    another dataset's keypoints. Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of
+    which MMEngine only warns before it tests or trains random weights. With the first batch, raises ValueError for a
+    head whose ``in_channels`` do not count the score maps.
     """
 
     # Before a hook that counts on a state dict.
@@ -34,7 +34,10 @@ class ModelCheckHook(Hook):
         if not isinstance(state_dict, dict) or not state_dict:
             raise CheckpointError(f'{where} holds no weights, but {_describe(checkpoint)}; load_from and --checkpoint '
                                   'take a file that MMPose has written')
-        own = _unwrapped(runner.model).state_dict().keys()
+        model = _unwrapped(runner.model)
+        if getattr(model, 'unbuilt', ''):
+            return  # it will have the weights that the checkpoint has
+        own = model.state_dict().keys()
         given = {str(key).removeprefix('module.') for key in state_dict}
         if not own & given:
             raise CheckpointError(f'{where} has no weight in common with the model: it holds {_some(given)}, the model '
@@ -55,15 +58,17 @@ class ModelCheckHook(Hook):
         _watch_channels(_unwrapped(runner.model))
 
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
-        names = getattr(getattr(_unwrapped(runner.model), 'neck', None), 'keypoint_names', None)
+        model = _unwrapped(runner.model)
+        part = 'model' if hasattr(model, 'keypoint_names') else 'neck'
+        names = getattr(model if part == 'model' else getattr(model, 'neck', None), 'keypoint_names', None)
         metainfo = getattr(loader.dataset, 'metainfo', None) or {}
         if names is None:
             return
         if metainfo.get('keypoint_id2name') is not None:
-            _compare_number(names, 'keypoint', 'keypoints', [*metainfo['keypoint_id2name'].values()])
+            _compare_number(part, names, 'keypoint', 'keypoints', [*metainfo['keypoint_id2name'].values()])
         elif metainfo.get('classes') is not None:
             classes = [*metainfo['classes']]
-            _compare_number(names, 'class', 'classes', classes)
+            _compare_number(part, names, 'class', 'classes', classes)
             _compare_order(names, classes)
             for dataset in _parts(loader.dataset):
                 _compare_with_file(dataset, classes)
@@ -75,9 +80,9 @@ def _converts_keypoints(loop) -> bool:
     return any(getattr(metric, 'pred_converter', None) for metric in metrics)
 
 
-def _compare_number(names: Sequence[str], what: str, many: str, asked: list[str]) -> None:
+def _compare_number(part: str, names: Sequence[str], what: str, many: str, asked: list[str]) -> None:
     if len(names) != len(asked):
-        raise ValueError(f'the neck has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} {many}, '
+        raise ValueError(f'the {part} has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} {many}, '
                          f"{', '.join(asked)}; give one name per {what}, in the dataset's order")
 
 

@@ -121,10 +121,11 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         """
         _check_test_cfg(self.test_cfg)
         image = self.extract_feat(inputs)
+        tolerance = self.test_cfg.get('tolerance', 0.02 * max(self.codec.input_size))
         output = decode_captions(
             self.blip.text_decoder, image, grammar=self.grammar, mode=self.test_cfg.get('decoding', 'constrained'),
             num_beams=self.test_cfg.get('num_beams', 3), attention=self.test_cfg.get('attention'),
-            tolerance=self.test_cfg.get('tolerance', 0.02 * max(self.codec.input_size)))
+            tolerance=tolerance if self.codec.has_coordinates else 0.0)
         decoded = self.codec.decode(output.captions)
         scores = _scores(output.near_probabilities, decoded.valid)
         predictions = []
@@ -223,9 +224,11 @@ def _save_architecture(module: BLIPCaptionPoseEstimator, state_dict: dict, prefi
 
 
 def _scores(probabilities: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(N, K), the geometric mean of a joint's numbers' probabilities (N, K, S), and 0 for one that is not valid."""
-    probabilities = np.nan_to_num(probabilities)
-    return valid * probabilities.prod(axis=-1) ** (1 / probabilities.shape[-1])
+    """(N, K), the geometric mean of a joint's numbers' probabilities (N, K, S): 0 where it is not valid, and only
+    there. What the codec understood of a caption outside the grammar has the least.
+    """
+    scores = np.nan_to_num(probabilities).prod(axis=-1) ** (1 / probabilities.shape[-1])
+    return np.where(valid, scores.clip(1e-4, 1), 0).astype(np.float32)
 
 
 def _is_under(name: str, prefixes: Sequence[str]) -> bool:

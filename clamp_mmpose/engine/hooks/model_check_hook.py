@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...checkpoint import CheckpointError
 from ...datasets.annotation_check import read_categories
+from ..caption_name_match import find_foreign_names
 
 
 @HOOKS.register_module()
@@ -19,10 +20,12 @@ class ModelCheckHook(Hook):
 
     Raises ValueError when the neck, or the codec of captions, names another number of keypoints, or in a detector of
     classes, than the dataset has, or classes in another order than the dataset or its annotation file: heads would
-    train on score maps that belong to none of them, or to others. A metric with a ``pred_converter`` may test on
-    another dataset's keypoints. Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of
-    which MMEngine only warns before it tests or trains random weights. With the first batch, raises ValueError for a
-    head whose ``in_channels`` do not count the score maps.
+    train on score maps that belong to none of them, or to others. Likewise when names of the codec abbreviate the
+    keypoints of the dataset in another order. A metric with a ``pred_converter`` may test on another dataset's
+    keypoints.
+    Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of which MMEngine only warns
+    before it tests or trains random weights. With the first batch, raises ValueError for a head whose ``in_channels``
+    do not count the score maps.
     """
 
     # Before a hook that counts on a state dict.
@@ -59,19 +62,33 @@ class ModelCheckHook(Hook):
 
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
         model = _unwrapped(runner.model)
-        part = 'model' if hasattr(model, 'keypoint_names') else 'neck'
-        names = getattr(model if part == 'model' else getattr(model, 'neck', None), 'keypoint_names', None)
         metainfo = getattr(loader.dataset, 'metainfo', None) or {}
+        self._compare_caption_names(getattr(getattr(model, 'codec', None), 'names', None), metainfo)
+        names = getattr(getattr(model, 'neck', None), 'keypoint_names', None)
         if names is None:
             return
         if metainfo.get('keypoint_id2name') is not None:
-            _compare_number(part, names, 'keypoint', 'keypoints', [*metainfo['keypoint_id2name'].values()])
+            _compare_number(names, 'keypoint', 'keypoints', [*metainfo['keypoint_id2name'].values()])
         elif metainfo.get('classes') is not None:
             classes = [*metainfo['classes']]
-            _compare_number(part, names, 'class', 'classes', classes)
+            _compare_number(names, 'class', 'classes', classes)
             _compare_order(names, classes)
             for dataset in _parts(loader.dataset):
                 _compare_with_file(dataset, classes)
+
+    def _compare_caption_names(self, names: Sequence[str] | None, metainfo: dict) -> None:
+        keypoints = metainfo.get('keypoint_id2name')
+        if names is None or keypoints is None:
+            return
+        keypoints = [*keypoints.values()]
+        _compare_number(names, 'keypoint', 'keypoints', keypoints, owner='codec')
+        foreign = find_foreign_names(names, keypoints)
+        # A single one may be what somebody calls this keypoint; two have changed places.
+        if len(foreign) > 1:
+            some = '; '.join(f'{name} stands for {own}, and the dataset has {other} elsewhere'
+                             for name, own, other in foreign[:3])
+            raise ValueError(f"names of the codec do not follow the dataset's keypoints: {some}. There are tables of "
+                             'names in configs/_base_/caption_names')
 
 
 def _converts_keypoints(loop) -> bool:
@@ -80,10 +97,10 @@ def _converts_keypoints(loop) -> bool:
     return any(getattr(metric, 'pred_converter', None) for metric in metrics)
 
 
-def _compare_number(part: str, names: Sequence[str], what: str, many: str, asked: list[str]) -> None:
+def _compare_number(names: Sequence[str], what: str, many: str, asked: list[str], owner: str = 'neck') -> None:
     if len(names) != len(asked):
-        raise ValueError(f'the {part} has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} {many}, '
-                         f"{', '.join(asked)}; give one name per {what}, in the dataset's order")
+        raise ValueError(f'the {owner} has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} '
+                         f"{many}, {', '.join(asked)}; give one name per {what}, in the dataset's order")
 
 
 def _compare_order(names: Sequence[str], classes: list[str]) -> None:

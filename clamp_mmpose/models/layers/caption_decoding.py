@@ -61,7 +61,7 @@ def decode_captions(text_decoder: nn.Module,
     """
     if mode not in _MODES:
         raise ValueError(f'mode={mode!r} is not one of {list(_MODES)}')
-    if num_beams < 1 or max_new_tokens is not None and max_new_tokens < 1:
+    if num_beams < 1 or (max_new_tokens is not None and max_new_tokens < 1):
         raise ValueError(f'num_beams={num_beams} and max_new_tokens={max_new_tokens} must be 1 or more')
     positions = text_decoder.config.max_position_embeddings - 1  # the start token has one
     grammar = grammar.fitted(positions)

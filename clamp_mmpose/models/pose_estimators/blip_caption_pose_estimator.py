@@ -86,10 +86,6 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         self._register_state_dict_hook(_save_architecture)
         self._register_load_state_dict_pre_hook(self._load_architecture)
 
-    @property
-    def keypoint_names(self) -> tuple[str, ...]:
-        return tuple(self.codec.names)
-
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """What the text decoder attends to: (B, T, C), a class token and one for each patch."""
         self._require_built()
@@ -137,7 +133,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             predictions.append(found)
             report = decoded.report[index]
             sample.pred_caption = dict(caption=caption, tokens=output.token_ids[index].tolist(), ok=report.ok,
-                                       report=report, calls=output.calls)
+                                       valid=decoded.valid[index], report=report, calls=output.calls)
             if output.attention is not None:
                 sample.pred_caption['attention'] = output.attention[index]
         return self.add_pred_to_datasample(predictions, None, data_samples)
@@ -189,7 +185,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             parameter.requires_grad_(not _is_under(name, self.frozen))
         if self.gradient_checkpointing:
             blip.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
-        self.architecture = architecture
+        self.architecture, self.unbuilt = architecture, ''
         self.blip = blip.to(stand_in)
         self.train(self.training)
 

@@ -37,7 +37,10 @@ class ModelCheckHook(Hook):
         if not isinstance(state_dict, dict) or not state_dict:
             raise CheckpointError(f'{where} holds no weights, but {_describe(checkpoint)}; load_from and --checkpoint '
                                   'take a file that MMPose has written')
-        own = _unwrapped(runner.model).state_dict().keys()
+        model = _unwrapped(runner.model)
+        if getattr(model, 'unbuilt', ''):
+            return  # it will have the weights that the checkpoint has
+        own = model.state_dict().keys()
         given = {str(key).removeprefix('module.') for key in state_dict}
         if not own & given:
             raise CheckpointError(f'{where} has no weight in common with the model: it holds {_some(given)}, the model '

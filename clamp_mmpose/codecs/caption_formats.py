@@ -12,7 +12,7 @@ class Literal(NamedTuple):
 class Slot(NamedTuple):
     """A piece of a caption that the picture decides.
 
-    joint: index of the keypoint in the dataset. axis: 'x', 'y' or 'visible'. choices: all that can stand here, by value.
+    joint: index of the keypoint in the dataset. axis: 'x', 'y' or 'visible'. choices: what can stand here, by value.
     """
     joint: int
     axis: str
@@ -40,9 +40,8 @@ class Fraction:
 
     def __init__(self, size: int, decimals: int) -> None:
         self.size, self.decimals = size, decimals
-        largest = round((size - 1) / size * 10**decimals)
-        self.choices = tuple(str(step / 10**decimals) for step in range(largest + 1))
-        self.largest = float(self.choices[-1])
+        self.largest = round((size - 1) / size, decimals)
+        self.choices = tuple(str(step / 10**decimals) for step in range(round(self.largest * 10**decimals) + 1))
 
     def write(self, value: float) -> str:
         # Adding 0 makes -0.0 a plain zero.
@@ -69,12 +68,14 @@ class Flag:
 class JointFormat:
     """What a caption says of one joint: ``name``, ``opening``, the numbers with ``between`` them, ``closing``.
 
-    numbers: axis -> what reads and writes its numbers, in the order of the caption.
+    numbers: axis -> what reads and writes its numbers, in the order of the caption. values: axis -> choice -> value.
     """
 
     def __init__(self, numbers: dict, *, opening: str = ':', between: str = ',', closing: str = ' ') -> None:
         self.numbers = numbers
         self.opening, self.between, self.closing = opening, between, closing
+        self.values = {axis: {choice: number.read(choice) for choice in number.choices}
+                       for axis, number in numbers.items()}
 
     def template(self, joint: int, name: str) -> tuple[Literal | Slot, ...]:
         pieces = [Literal(name + self.opening)]

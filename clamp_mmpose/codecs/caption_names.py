@@ -37,9 +37,10 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
             raise ValueError(f'names has {name!r}; a name must not start as a number does')
     known = {}
     for name in names:
-        if known.setdefault(fold(name), name) is not name or names.count(name) > 1:
+        if fold(name) in known:
             raise ValueError(f'names has {known[fold(name)]!r} and {name!r}; names must differ in more than case and '
                              'accents')
+        known[fold(name)] = name
     return names
 
 

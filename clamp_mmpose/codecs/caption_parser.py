@@ -15,13 +15,15 @@ _WORD = re.compile(r'[^\s,():]+')
 class CaptionReport(NamedTuple):
     """What was found in one caption, as names of joints and as pieces of text.
 
-    ok: the codec can write this caption itself, but for case, accents and white space.
+    ok: the codec can write this caption itself, but for case, accents and white space. With all else empty, a caption
+    that is not ok has other punctuation.
     missing: joints without a usable value.
     repeated: joints named more than once; the first usable value counts.
-    unknown: words before a colon that name no joint.
+    unknown: words before a colon that name no joint; they are junk too.
     out_of_range: joints with a number that is not inside the image.
     malformed: joints without the numbers that the style has.
-    junk: all other words.
+    irregular: joints out of order, or with numbers in another form, as 007 or 12.5 for a whole number.
+    junk: all words that are neither a joint's name nor its numbers.
     """
     ok: bool
     missing: tuple[str, ...]
@@ -29,6 +31,7 @@ class CaptionReport(NamedTuple):
     unknown: tuple[str, ...]
     out_of_range: tuple[str, ...]
     malformed: tuple[str, ...]
+    irregular: tuple[str, ...]
     junk: tuple[str, ...]
 
 
@@ -54,37 +57,39 @@ class CaptionParser:
         text = ' '.join(fold(caption).split())
         found, seen = {}, set()
         # Dictionaries are sets that keep the order.
-        repeated, unknown, out_of_range, malformed, junk = {}, {}, {}, {}, {}
-        labels, numbers = self._split(text)
-        for label, match in zip(labels, numbers):
+        notes = {field: {} for field in CaptionReport._fields[2:]}
+        entries, rest = self._entries(text)
+        for label, match in entries:
             joint, words = self._name(label)
+            notes['junk'].update(dict.fromkeys(words))
             if joint is None:
-                unknown.update(dict.fromkeys(words[-1:]))
-                junk.update(dict.fromkeys(words[:-1]))
+                if words:
+                    notes['unknown'][words[-1]] = None
                 continue
-            name = self.names[joint]
-            junk.update(dict.fromkeys(words))
+            values, problems = self._values(match)
             if joint in seen:
-                repeated[name] = None
+                problems.append('repeated')
+            elif joint < max(seen, default=joint):
+                problems.append('irregular')
+            for problem in problems:
+                notes[problem][self.names[joint]] = None
             seen.add(joint)
-            values = match and self._values(match)
-            if match is None:
-                malformed[name] = None
-            elif None in values.values():
-                out_of_range[name] = None
-            else:
+            if values:
                 found.setdefault(joint, values)
-        junk.update(dict.fromkeys(_WORD.findall(labels[-1])))
+        notes['junk'].update(dict.fromkeys(_WORD.findall(rest)))
         missing = tuple(name for joint, name in self.names.items() if joint not in found)
         ok = (self.optional or not missing) and self._written(found) == text.replace(' ', '')
-        return found, CaptionReport(ok, missing, *map(tuple, (repeated, unknown, out_of_range, malformed, junk)))
+        return found, CaptionReport(ok, missing, **{field: tuple(words) for field, words in notes.items()})
 
-    def _split(self, text: str) -> tuple[list[str], list[re.Match | None]]:
-        """The text before each colon without the numbers of the one before, last the rest; the numbers after each."""
-        first, *segments = text.split(':')
-        matches = [self.values.match(segment) for segment in segments]
-        return [first] + [segment[match.end():] if match else segment for segment, match in zip(segments, matches)
-                          ], matches
+    def _entries(self, text: str) -> tuple[list[tuple[str, re.Match | None]], str]:
+        """(the label before it, its numbers if it has them) for each colon, and the text after all of them."""
+        label, *segments = text.split(':')
+        entries = []
+        for segment in segments:
+            match = self.values.match(segment)
+            entries.append((label, match))
+            label = segment[match.end():] if match else segment
+        return entries, label
 
     def _name(self, label: str) -> tuple[int | None, list[str]]:
         """The joint that the label ends with, and the words before it; or None and all words."""
@@ -96,9 +101,19 @@ class CaptionParser:
                 return joint, words[:start]
         return None, words
 
-    def _values(self, match: re.Match) -> dict[str, float | None]:
-        numbers = self.format.numbers.items()
-        return {axis: number.read(text.replace(' ', '')) for (axis, number), text in zip(numbers, match.groups())}
+    def _values(self, match: re.Match | None) -> tuple[dict[str, float], list[str]]:
+        """axis -> value, none of them unless all can be used; the fields of the report that the joint belongs in."""
+        if match is None:
+            return {}, ['malformed']
+        values, problems = {}, []
+        for (axis, number), text in zip(self.format.numbers.items(), match.groups()):
+            text = text.replace(' ', '')
+            values[axis] = number.read(text)
+            if values[axis] is None:
+                return {}, ['out_of_range']
+            if number.write(values[axis]) != text:
+                problems = ['irregular']
+        return values, problems
 
     def _written(self, found: dict[int, dict[str, float]]) -> str:
         written = [self.format.write(name, found[joint]) for joint, name in self.names.items() if joint in found]

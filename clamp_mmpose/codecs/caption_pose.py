@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,7 +112,9 @@ class CaptionPose(BaseKeypointCodec):
 
     def decode(self, encoded: str | Sequence[str]) -> DecodedCaption:
         """What one or more captions say. Never raises on a string."""
-        captions = [encoded] if isinstance(encoded, str) else list(encoded)
+        captions = [encoded] if isinstance(encoded, str) or not isinstance(encoded, Iterable) else list(encoded)
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f'encoded={encoded!r} must be a string or a list of strings')
         keypoints = np.zeros((len(captions), self.num_keypoints, 2), dtype=np.float32)
         valid = np.zeros(keypoints.shape[:2], dtype=bool)
         visible = np.zeros(keypoints.shape[:2], dtype=np.float32)
@@ -136,9 +138,10 @@ class CaptionPose(BaseKeypointCodec):
 
     def slot_value(self, slot: Slot, choice: str) -> float:
         """The value in input pixels, or whether visible, that a choice of a slot stands for."""
-        if choice not in slot.choices:
+        values = self.format.values[slot.axis]
+        if choice not in values:
             raise ValueError(f'choice={choice!r} is not one of the slot: {slot.choices[0]} to {slot.choices[-1]}')
-        return self.format.numbers[slot.axis].read(choice)
+        return values[choice]
 
     def _write(self, points: np.ndarray, flags: np.ndarray) -> str:
         pieces, absent = [], []

@@ -14,7 +14,7 @@ class DigitPieces:
         self.starts, self.inner = {}, {}
         for token, index in vocabulary.items():
             piece = token[2:] if token.startswith('##') else token
-            if piece.isascii() and (piece.isdigit() or len(piece) == 1 and not piece.isalnum()):
+            if piece.isascii() and (piece.isdigit() or (len(piece) == 1 and not piece.isalnum())):
                 (self.starts if piece is token else self.inner)[piece] = index
         if not any(map(str.isdigit, self.starts)):
             raise ValueError('the vocabulary has no token for digits, so that captions cannot have numbers')

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,7 +112,7 @@ class CaptionPose(BaseKeypointCodec):
 
     def decode(self, encoded: str | Sequence[str]) -> DecodedCaption:
         """What one or more captions say. Never raises on a string."""
-        captions = [encoded] if isinstance(encoded, str) else list(encoded)
+        captions = [encoded] if isinstance(encoded, str) or not isinstance(encoded, Iterable) else list(encoded)
         if not all(isinstance(caption, str) for caption in captions):
             raise ValueError(f'encoded={encoded!r} must be a string or a list of strings')
         keypoints = np.zeros((len(captions), self.num_keypoints, 2), dtype=np.float32)

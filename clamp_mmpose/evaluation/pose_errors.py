@@ -51,9 +51,13 @@ class PoseErrors:
         """Of each keypoint, the share of labels with a prediction at most ``threshold`` away."""
         return self._keypoint_share(self.distance <= threshold)
 
-    def parse_rate(self) -> float:
+    def complete_rate(self) -> float:
         """Share of poses that are complete."""
         return _share(self.complete.sum(), self.counted.sum())
+
+    def keypoint_found_rate(self) -> list[float]:
+        """Of each keypoint, the share of labels with a prediction."""
+        return self._keypoint_share(self.found)
 
     def exact_rate(self) -> float:
         """Share of poses that are complete and exact in every keypoint."""

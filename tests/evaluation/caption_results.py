@@ -34,7 +34,8 @@ def make_sample(label, predicted, visible=None, *, found=None, caption=None, sca
             id=index, img_id=index, category_id=1, ori_shape=(720, 1280), input_size=size, input_center=center,
             input_scale=scale))
     if caption is not None:
-        sample.set_field(dict(caption=caption), 'pred_caption', dtype=dict)
+        found = np.ones(K, bool) if found is None else np.asarray(found, bool)
+        sample.pred_caption = dict(caption=caption, valid=found, ok=bool(found.all()))
     return sample
 
 

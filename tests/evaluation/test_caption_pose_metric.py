@@ -38,9 +38,10 @@ def random_samples(count=40, seed=0, **options):
 
 def oracle(facts, thresholds, criterion, l1):
     """Joint by joint in plain Python, from METHODS of the paper."""
-    counted = parsed = exact = 0
+    counted = parsed = whole = exact = 0
     offsets, right = [[] for _ in range(K)], [0] * len(thresholds)
     for label, predicted, visible, found in facts:
+        whole += all(found)
         joints = [k for k in range(K) if visible[k]]
         if not joints:
             continue
@@ -61,7 +62,7 @@ def oracle(facts, thresholds, criterion, l1):
     pooled = [value for part in offsets for value in part]
     return dict(
         {'caption/MAE': sum(pooled) / len(pooled), 'caption/exact': exact / counted,
-         'caption/parse_rate': parsed / counted},
+         'caption/complete': parsed / counted, 'caption/parse_rate': whole / len(facts)},
         **{f'caption/accuracy@{threshold}': count / counted for threshold, count in zip(thresholds, right)},
         **{f'caption/MAE/{name}': sum(part) / len(part) for name, part in zip(NAMES, offsets)})
 
@@ -72,7 +73,7 @@ def test_every_number_against_a_loop(criterion, distance):
     samples, facts = random_samples()
     found = evaluate(dict(METRIC, criterion=criterion, distance=distance, per_keypoint=True), samples)
     expected = oracle(facts, (25, 5, 1), criterion, distance == 'l1')
-    assert 0 < expected['caption/exact'] < expected['caption/parse_rate'] < 1
+    assert 0 < expected['caption/exact'] < expected['caption/complete'] < 1
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=2e-3 if 'MAE' in name else 0, err_msg=name)
@@ -126,12 +127,12 @@ def test_a_label_outside_is_exact_at_the_border_and_wrong_by_its_distance():
 
 def test_keypoints_and_poses_without_label_do_not_count():
     label, off = np.full((K, 2), 50.0), np.full((K, 2), 300.0)
-    partly = make_sample(label, [label[0], label[0], *off[:2]], [1, 1, 0, 0])
+    partly = make_sample(label, [label[0], label[0], *off[:2]], [1, 1, 0, 0], found=[1, 1, 1, 0], caption='part')
     nothing = make_sample(label, off, [0] * K, found=[0] * K, caption='rubbish')
     found = evaluate(METRIC, [partly, nothing])
     assert found == pytest.approx({
         'caption/MAE': 0, 'caption/accuracy@25': 1, 'caption/accuracy@5': 1, 'caption/accuracy@1': 1,
-        'caption/exact': 1, 'caption/parse_rate': 1}, abs=1e-4)
+        'caption/exact': 1, 'caption/complete': 1, 'caption/parse_rate': 0}, abs=1e-4)
 
 
 @pytest.mark.parametrize('samples', [
@@ -151,10 +152,10 @@ def test_captions_that_do_not_parse_are_incorrect_and_have_no_error():
     rubbish = make_sample(label, np.zeros((K, 2)), found=[0] * K, caption='rubbish')
     found = evaluate(dict(METRIC, thresholds=[1000]), [right, incomplete, rubbish])
     assert found == pytest.approx({'caption/MAE': 0, 'caption/accuracy@1000': 1 / 3, 'caption/exact': 1 / 3,
-                                   'caption/parse_rate': 1 / 3}, abs=1e-4)
+                                   'caption/complete': 1 / 3, 'caption/parse_rate': 1 / 3}, abs=1e-4)
     nothing = evaluate(METRIC, [rubbish])
     assert math.isnan(nothing['caption/MAE'])
-    assert nothing['caption/accuracy@25'] == nothing['caption/parse_rate'] == nothing['caption/exact'] == 0
+    assert nothing['caption/accuracy@25'] == nothing['caption/complete'] == nothing['caption/exact'] == 0
 
 
 def test_a_prediction_that_is_no_number_is_none():
@@ -183,11 +184,13 @@ def test_the_log_has_a_table_of_the_keypoints(log):
     evaluate(METRIC, samples)
     text = log()
     lines = [line.split() for line in text.splitlines()]
-    assert text.startswith('2 poses with labels, 1 of them with a caption that has every one')
-    assert lines[2] == ['head', '2', '0.000', '1.000', '1.000', '1.000', '1.000']
-    assert lines[3] == ['hand', '1', '3.000', '1.000', '1.000', '0.000', '0.000']
-    assert lines[4] == ['foot', '0', '-', '-', '-', '-', '-']
-    assert lines[5] == ['tail', '2', '30.000', '0.000', '0.000', '0.000', '0.000']
+    assert text.startswith('2 poses with labels; 1 captions have all of them, the others are incorrect and not in the '
+                           'MAE; 0 of 1 captions parse')
+    assert lines[2] == ['head', '2', '1.000', '0.000', '1.000', '1.000', '1.000', '1.000']
+    assert lines[3] == ['hand', '1', '1.000', '3.000', '1.000', '1.000', '0.000', '0.000']
+    assert lines[4] == ['foot', '0', '-', '-', '-', '-', '-', '-']
+    assert lines[5] == ['tail', '2', '0.500', '30.000', '0.000', '0.000', '0.000', '0.000']
+    assert lines[1][2:4] == ['in', 'caption']
 
 
 @pytest.mark.parametrize('options, message', [

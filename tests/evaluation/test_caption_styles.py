@@ -18,7 +18,10 @@ def written_sample(codec, label, visible=None, *, caption=None, **options):
     """What an estimator makes of ``caption``; None is the caption that the codec writes of the label."""
     caption = codec.write(label, visible) if caption is None else caption
     found = codec.decode(caption)
-    return make_sample(label, found.keypoints[0], visible, found=found.valid[0], caption=caption, size=SIZE, **options)
+    sample = make_sample(label, found.keypoints[0], visible, found=found.valid[0], caption=caption, size=SIZE,
+                         **options)
+    sample.pred_caption['ok'] = found.report[0].ok
+    return sample
 
 
 @pytest.mark.parametrize('style', ['text', 'simple_text', 'normalized_text', 'normalized_simple_text', 'single'])
@@ -63,7 +66,8 @@ def test_keypoints_that_the_caption_leaves_out_do_not_count():
     found = {name: value for name, value in found.items() if not math.isnan(value)}
     assert found == pytest.approx({
         'caption/MAE': 2, 'caption/MAE/head': 0, 'caption/MAE/tail': 4, 'caption/accuracy@25': 0.5,
-        'caption/accuracy@5': 0.5, 'caption/accuracy@1': 0, 'caption/exact': 0, 'caption/parse_rate': 0.5}, abs=1e-4)
+        'caption/accuracy@5': 0.5, 'caption/accuracy@1': 0, 'caption/exact': 0, 'caption/complete': 0.5,
+        'caption/parse_rate': 1 / 3}, abs=1e-4)
 
 
 def test_a_forgotten_codec_is_told(monkeypatch):
@@ -72,7 +76,7 @@ def test_a_forgotten_codec_is_told(monkeypatch):
     monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', warnings.append)
     codec = KEYPOINT_CODECS.build(codec_config('simple_text', joints=['head', 'tail']))
     sample = written_sample(codec, np.full((K, 2), 50.0))
-    assert evaluate(dict(type='CaptionPoseMetric'), [sample])['caption/parse_rate'] == 0
+    assert evaluate(dict(type='CaptionPoseMetric'), [sample])['caption/complete'] == 0
     assert warnings == ['No caption has hand, foot. If the codec leaves them out, give it to CaptionPoseMetric too: '
                         'codec=codec']
     warnings.clear()
@@ -88,7 +92,8 @@ def test_captions_that_lack_a_label_are_incorrect(caption):
     sample = written_sample(KEYPOINT_CODECS.build(config), np.full((K, 2), (10.0, 20.0)), caption=caption)
     for metric in (dict(type='CaptionPoseMetric', codec=config), dict(type='CaptionPoseMetric')):
         found = evaluate(metric, [sample])
-        assert found['caption/parse_rate'] == found['caption/accuracy@25'] == 0 and math.isnan(found['caption/MAE'])
+        assert found['caption/complete'] == found['caption/accuracy@25'] == 0 and math.isnan(found['caption/MAE'])
+        assert found['caption/parse_rate'] == (caption in ('', 'head:1,2'))  # a caption may lack what is not labelled
 
 
 def test_visibility_has_an_accuracy_and_no_pixels():
@@ -102,7 +107,8 @@ def test_visibility_has_an_accuracy_and_no_pixels():
     ]
     found = evaluate(dict(type='CaptionPoseMetric', codec=config), samples)
     assert found == pytest.approx({
-        'caption/visibility': (4 + 3 + 3) / 12, 'caption/exact': 1 / 3, 'caption/parse_rate': 2 / 3})
+        'caption/visibility': (4 + 3 + 3) / 12, 'caption/exact': 1 / 3, 'caption/complete': 2 / 3,
+        'caption/parse_rate': 2 / 3})
 
 
 def test_visibility_of_some_keypoints():
@@ -111,7 +117,7 @@ def test_visibility_of_some_keypoints():
     samples = [written_sample(codec, np.full((K, 2), 50.0), [1, 0, 1, 0], caption=caption)
                for caption in ('hand:0', 'hand:1')]
     assert evaluate(dict(type='CaptionPoseMetric', codec=config), samples) == {
-        'caption/visibility': 0.5, 'caption/exact': 0.5, 'caption/parse_rate': 1}
+        'caption/visibility': 0.5, 'caption/exact': 0.5, 'caption/complete': 1, 'caption/parse_rate': 1}
 
 
 def test_the_codec_limits_models_without_captions_too():

@@ -37,12 +37,17 @@ class ModelCheckHook(Hook):
         if not isinstance(state_dict, dict) or not state_dict:
             raise CheckpointError(f'{where} holds no weights, but {_describe(checkpoint)}; load_from and --checkpoint '
                                   'take a file that MMPose has written')
-        own = _unwrapped(runner.model).state_dict().keys()
+        model = _unwrapped(runner.model)
+        if getattr(model, 'unbuilt', ''):
+            return  # the checkpoint brings the model's architecture, which the model itself checks
+        own = model.state_dict().keys()
         given = {str(key).removeprefix('module.') for key in state_dict}
         if not own & given:
+            place = ("BLIP's weights go into pretrained=... of the model" if hasattr(model, 'pretrained') else
+                     "CLIP's weights go into init_cfg=dict(type='CLIPPretrained', checkpoint=...) of the backbone and "
+                     'text_encoder')
             raise CheckpointError(f'{where} has no weight in common with the model: it holds {_some(given)}, the model '
-                                  f"{_some(own)}. CLIP's weights go into init_cfg=dict(type='CLIPPretrained', "
-                                  'checkpoint=...) of the backbone and text_encoder')
+                                  f'{_some(own)}. {place}')
 
     def before_train(self, runner: Runner) -> None:
         self._compare_names(runner, runner.train_dataloader)

@@ -17,10 +17,11 @@ class CaptionPoseMetric(BaseMetric):
 
     For any top-down model: the size of image and box does not matter, so models of one input size compare. Returns
 
-    - ``MAE``: mean distance between keypoint and label. A caption that names not every labelled keypoint is left out.
-    - ``accuracy@25``, ...: share of poses whose mean distance is at most 25 pixels. An incomplete caption is incorrect.
+    - ``MAE``: mean distance between keypoint and label, of complete poses.
+    - ``accuracy@25``, ...: share of poses that are complete and whose mean distance is at most 25 pixels.
     - ``exact``: share of poses all of whose keypoints are the labels, rounded to the pixel.
-    - ``parse_rate``: share of captions with coordinates for every labelled keypoint; of models that write captions.
+    - of captions also ``complete``: share of poses with coordinates for every labelled keypoint, and ``parse_rate``:
+      share of captions that are as the codec writes them, from beginning to end.
     - ``visibility``: share of keypoints whose visibility is right, of captions that hold the visibility, in place of
       all that is measured in pixels.
 
@@ -67,10 +68,13 @@ class CaptionPoseMetric(BaseMetric):
         self._of_visibility = self.codec is not None and not self.codec.has_coordinates
 
     def process(self, data_batch: Sequence[dict], data_samples: Sequence[dict]) -> None:
-        self.results += [(self._measure(sample), 'pred_caption' in sample) for sample in data_samples]
+        for sample in data_samples:
+            decoded = self._decode(sample)
+            self.results.append((self._measure(sample, decoded), _parses(sample, decoded)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        parts, captions = zip(*results) if results else ((), ())
+        parts, parsed = zip(*results) if results else ((), ())
+        parsed = [part for part in parsed if part is not None]
         errors = PoseErrors.join(parts or [PoseErrors.of_none((self.dataset_meta or {}).get('num_keypoints', 0))])
         metrics = {}
         if not self._of_visibility:
@@ -80,15 +84,16 @@ class CaptionPoseMetric(BaseMetric):
         else:
             metrics['visibility'] = errors.label_exact_rate()
         metrics['exact'] = errors.exact_rate()
-        if any(captions):
-            metrics['parse_rate'] = errors.parse_rate()
+        if parsed:
+            metrics['complete'] = errors.complete_rate()
+            metrics['parse_rate'] = float(np.mean(parsed))
         names = self._names(errors.labelled.shape[1])
         if self.per_keypoint and not self._of_visibility:
             metrics.update((f'MAE/{name}', value) for name, value in zip(names, errors.keypoint_distance()))
-        self._log(errors, names, any(captions))
+        self._log(errors, names, parsed)
         return metrics
 
-    def _measure(self, sample: Mapping) -> PoseErrors:
+    def _measure(self, sample: Mapping, decoded) -> PoseErrors:
         """The poses of one sample; a top-down model has one."""
         lacking = [key for key in ('input_center', 'input_scale', 'input_size') if key not in sample]
         if lacking:
@@ -104,7 +109,7 @@ class CaptionPoseMetric(BaseMetric):
         visible = np.asarray(truth['keypoints_visible'])
         visible = visible.reshape(*label.shape[:2], -1)[..., 0] > 0
         size = np.asarray(sample['input_size'])
-        asked, decoded = self._asked(label, size), self._decode(sample)
+        asked = self._asked(label, size)
         if self._of_visibility:
             if decoded is None:
                 raise ValueError(f'codec of the style {self.codec.style!r} has the visibility alone, and the model '
@@ -116,7 +121,7 @@ class CaptionPoseMetric(BaseMetric):
         if decoded is not None:
             found = decoded.valid
         elif 'pred_caption' in sample:
-            found = np.asarray(sample['pred_instances']['keypoint_scores']) > 0  # 0 where the caption has none
+            found = np.asarray(sample['pred_caption']['valid'], dtype=bool).reshape(found.shape)
         return measure(predicted, label, visible & asked, found, grid=self._grid(size), l1=self.distance == 'l1')
 
     def _asked(self, label: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -150,26 +155,34 @@ class CaptionPoseMetric(BaseMetric):
         names = (self.dataset_meta or {}).get('keypoint_id2name') or {}
         return [str(names.get(index, f'keypoint {index}')) for index in range(num_keypoints)]
 
-    def _log(self, errors: PoseErrors, names: Sequence[str], of_captions: bool) -> None:
+    def _log(self, errors: PoseErrors, names: Sequence[str], parsed: Sequence[bool]) -> None:
         """A table of the keypoints, and what the numbers count."""
         logger = MMLogger.get_current_instance()
+        columns = {'in caption': errors.keypoint_found_rate()} if parsed else {}
         if self._of_visibility:
-            columns = {'visibility': errors.keypoint_exact_rate()}
+            columns['visibility'] = errors.keypoint_exact_rate()
         else:
-            columns = {'MAE': errors.keypoint_distance()}
+            columns['MAE'] = errors.keypoint_distance()
             for threshold in self.thresholds:
                 columns[f'<= {threshold:g} px'] = errors.keypoint_accuracy(threshold)
             columns['exact'] = errors.keypoint_exact_rate()
         lines = [['keypoint', 'labels', *columns]]
         for name, labels, *values in zip(names, errors.labelled.sum(0), *columns.values()):
             lines.append([name, str(labels), *('-' if np.isnan(value) else f'{value:.3f}' for value in values)])
-        counted, complete = errors.counted.sum(), errors.complete.sum()
-        text = f'{counted} poses with labels'
-        if of_captions:
-            text += f', {complete} of them with a caption that has every one; the MAE is of these'
+        text = f'{errors.counted.sum()} poses with labels'
+        if parsed:
+            text += (f'; {errors.complete.sum()} captions have all of them, the others are incorrect '
+                     f'and not in the MAE; {sum(parsed)} of {len(parsed)} captions parse')
         logger.info(f'{text}\n{align_columns(lines)}')
         never = [name for name, labelled, found in zip(names, errors.labelled.any(0), errors.found.any(0))
                  if labelled and not found]
-        if of_captions and never and self.codec is None:
+        if parsed and never and self.codec is None:
             logger.warning(f'No caption has {", ".join(never)}. If the codec leaves them out, give it to '
                            'CaptionPoseMetric too: codec=codec')
+
+
+def _parses(sample: Mapping, decoded) -> bool | None:
+    """Whether all captions of a sample are as the codec writes them; None of a model that writes none."""
+    if 'pred_caption' not in sample:
+        return None
+    return sample['pred_caption']['ok'] if decoded is None else all(report.ok for report in decoded.report)

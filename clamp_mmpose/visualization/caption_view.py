@@ -20,7 +20,7 @@ def label_cell(view: PoseView, codec: CaptionPose) -> CaptionCell:
     given = view.visible > 0
     if not view.annotated:
         return CaptionCell(view.keypoints, given)
-    points = to_input_pixels(view.sample.gt_instances.keypoints, view.sample)[0]
+    points = to_input_pixels(view.sample.gt_instances.keypoints, view.sample.metainfo)[0]
     try:
         return CaptionCell(view.keypoints, given, codec.write(points, given), note='as the codec writes it:')
     except ValueError as error:
@@ -52,7 +52,7 @@ def caption_error(view: PoseView, codec: CaptionPose) -> float:
     valid = codec.decode(view.sample.pred_caption['caption']).valid[0] & (view.visible > 0)
     if not valid.any() or not codec.has_coordinates:
         return float('nan')
-    truth, predicted = (to_input_pixels(instances.keypoints, view.sample)[0]
+    truth, predicted = (to_input_pixels(instances.keypoints, view.sample.metainfo)[0]
                         for instances in (view.sample.gt_instances, view.sample.pred_instances))
     return float(np.linalg.norm(predicted - truth, axis=-1)[valid].mean())
 

@@ -109,12 +109,12 @@ def _fill(image: np.ndarray, box: np.ndarray, colour: np.ndarray, size: Sequence
 def _predicted(sample: PoseDataSample) -> np.ndarray:
     """(K, 2) in input pixels; NaN for keypoints that a caption does not name, whose score is 0."""
     instances = sample.pred_instances
-    points = to_input_pixels(instances.keypoints, sample)[0]
+    points = to_input_pixels(instances.keypoints, sample.metainfo)[0]
     return np.where(np.asarray(instances.keypoint_scores)[0, :, None] > 0, points, np.nan)
 
 
 def _labelled(sample: PoseDataSample) -> np.ndarray:
     """(K, 2) in input pixels; NaN for keypoints without label."""
-    points = to_input_pixels(sample.gt_instances.keypoints, sample)
+    points = to_input_pixels(sample.gt_instances.keypoints, sample.metainfo)
     visible = np.asarray(sample.gt_instances.keypoints_visible).reshape(*points.shape[:2], -1)
     return np.where(visible[0, :, :1] > 0, points[0], np.nan)

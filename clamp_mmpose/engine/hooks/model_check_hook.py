@@ -39,13 +39,15 @@ class ModelCheckHook(Hook):
                                   'take a file that MMPose has written')
         model = _unwrapped(runner.model)
         if getattr(model, 'unbuilt', ''):
-            return  # it will have the weights that the checkpoint has
+            return  # the checkpoint brings the model's architecture, which the model itself checks
         own = model.state_dict().keys()
         given = {str(key).removeprefix('module.') for key in state_dict}
         if not own & given:
+            place = ("BLIP's weights go into pretrained=... of the model" if hasattr(model, 'pretrained') else
+                     "CLIP's weights go into init_cfg=dict(type='CLIPPretrained', checkpoint=...) of the backbone and "
+                     'text_encoder')
             raise CheckpointError(f'{where} has no weight in common with the model: it holds {_some(given)}, the model '
-                                  f"{_some(own)}. CLIP's weights go into init_cfg=dict(type='CLIPPretrained', "
-                                  'checkpoint=...) of the backbone and text_encoder')
+                                  f'{_some(own)}. {place}')
 
     def before_train(self, runner: Runner) -> None:
         self._compare_names(runner, runner.train_dataloader)

@@ -234,7 +234,7 @@ def test_a_damaged_architecture_is_named(make):
 def test_other_keypoints_than_the_datasets_are_refused(tmp_path):
     codec = dict(type='CaptionPose', input_size=(64, 64), names=['head', 'hand'])
     runner = _runner(tmp_path, tiny_blip_model(codec=codec))
-    with pytest.raises(ValueError, match='the model has 2 names, head, hand, and the dataset 5 keypoints'):
+    with pytest.raises(ValueError, match='the codec has 2 names, head, hand, and the dataset 5 keypoints'):
         runner.train()
 
 

@@ -173,7 +173,7 @@ def test_rates_per_part_reach_the_tied_table_once(make):
     assert sorted(parameters) == sorted(own)
 
 
-def test_eight_pictures_are_learnt_by_heart():
+def test_four_pictures_are_learnt_by_heart():
     codec = tiny_blip_model()['codec']
     model = MODELS.build(tiny_blip_model(width=48))
     data = model.data_preprocessor(pack_batch(codec, 5, batch_size=4), True)

@@ -16,6 +16,7 @@ from .safe_loading import CheckpointError, first_line, safe_load
 # Of a state dict: the architecture as JSON in bytes, so that files stay readable with `weights_only`.
 CONFIG_KEY, TOKENIZER_KEY = 'architecture.config', 'architecture.tokenizer'
 CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.ckpt')
+TOKENIZER_FILES = ('tokenizer.json', 'vocab.txt')
 # Two models with these alike have weights for one another.
 _COMPARED = ('hidden_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads', 'hidden_act', 'image_size',
              'patch_size', 'vocab_size', 'max_position_embeddings', 'bos_token_id', 'sep_token_id', 'pad_token_id')
@@ -113,10 +114,12 @@ def read_blip_architecture(source: str) -> BLIPArchitecture:
         raise ValueError(f"pretrained='{source}' holds a model of type {content.get('model_type')!r}, not 'blip'; "
                          "choose a captioning BLIP such as 'Salesforce/blip-image-captioning-base'")
     config = _config_from_dict(content)
+    if path.is_dir() and not any((path / name).is_file() for name in TOKENIZER_FILES):
+        raise ValueError(f"pretrained='{source}' is a folder without a tokenizer, {' or '.join(TOKENIZER_FILES)}")
     tokenizer = _from_hub(transformers.AutoTokenizer.from_pretrained, source, path)
     if not getattr(tokenizer, 'is_fast', False):
-        raise ValueError(f"pretrained='{source}' has a tokenizer without tokenizer.json or vocab.txt, "
-                         f'{type(tokenizer).__name__}')
+        raise ValueError(f"pretrained='{source}' has a tokenizer of the slow kind, {type(tokenizer).__name__}; save it "
+                         'again as a fast one')
     tokenizer = tokenizer_from_text(tokenizer_to_text(tokenizer))
     text = config.text_config
     if len(tokenizer.get_vocab()) > text.vocab_size or not 0 <= (text.bos_token_id or -1) < text.vocab_size:

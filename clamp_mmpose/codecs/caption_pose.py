@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ class CaptionPose(BaseKeypointCodec):
     decimals: of normalised coordinates, 1 to 4.
     """
 
+    auxiliary_encode_keys = {'input_size'}
     label_mapping_table = dict(caption='caption', keypoint_weights='keypoint_weights')
 
     def __init__(self,
@@ -88,15 +89,22 @@ class CaptionPose(BaseKeypointCodec):
         """False for the visibility styles, whose captions say nothing of where a joint is."""
         return 'x' in self.format.numbers
 
-    def encode(self, keypoints: np.ndarray, keypoints_visible: np.ndarray | None = None) -> dict:
+    def encode(self,
+               keypoints: np.ndarray,
+               keypoints_visible: np.ndarray | None = None,
+               input_size: tuple[int, int] | None = None) -> dict:
         """A caption for each instance, and which keypoints it has.
 
         keypoints: (N, K, 2) or (K, 2). keypoints_visible: (N, K) or (K,), or with a last axis whose first entry counts.
-        A keypoint is annotated where that is 0.5 or more, as in MMPose's codecs.
+        A keypoint is annotated where that is 0.5 or more, as in MMPose's codecs. input_size: that of the pipeline,
+        which must be the codec's.
 
         caption: a tuple of N strings; a list would be stacked into an array by PackPoseInputs. keypoint_weights:
         (N, K), 1 where the caption gives the keypoint.
         """
+        if input_size is not None and tuple(input_size) != self.input_size:
+            raise ValueError(f'input_size={tuple(input_size)} of the pipeline differs from input_size='
+                             f'{self.input_size} of the codec')
         keypoints, visible = self._arrays(keypoints, keypoints_visible)
         captions, weights = [], np.zeros(visible.shape, dtype=np.float32)
         for points, flags, weight in zip(keypoints, visible, weights):
@@ -112,7 +120,7 @@ class CaptionPose(BaseKeypointCodec):
 
     def decode(self, encoded: str | Sequence[str]) -> DecodedCaption:
         """What one or more captions say. Never raises on a string."""
-        captions = [encoded] if isinstance(encoded, str) else list(encoded)
+        captions = [encoded] if isinstance(encoded, str) or not isinstance(encoded, Iterable) else list(encoded)
         if not all(isinstance(caption, str) for caption in captions):
             raise ValueError(f'encoded={encoded!r} must be a string or a list of strings')
         keypoints = np.zeros((len(captions), self.num_keypoints, 2), dtype=np.float32)

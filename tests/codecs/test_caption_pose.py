@@ -165,19 +165,23 @@ def test_a_choice_for_each_slot_makes_a_caption_that_is_written(style, size):
 
 
 @pytest.mark.parametrize('style', STYLES)
-@pytest.mark.parametrize('size', [(384, 384), (1, 2), (16, 80)])
+@pytest.mark.parametrize('size', [(384, 384), (16, 80)])
 def test_every_written_caption_is_in_the_template(style, size):
     codec = CaptionPose(size, style=style, missing='forbid')
-    pattern = ''.join(re.escape(piece.text) if isinstance(piece, Literal) else f"({'|'.join(map(re.escape, sorted(piece.choices, key=len, reverse=True)))})"  # noqa: E501
-                      for piece in codec.template())
+    template = codec.template()
+    # A number ends where the literal after it begins.
+    pattern = ''.join(re.escape(piece.text) if isinstance(piece, Literal) else '([0-9.]+)' for piece in template)
+    slots = [piece for piece in template if not isinstance(piece, Literal)]
     for pose in random_poses(100, codec, margin=40):
-        assert re.fullmatch(pattern, codec.write(pose))
+        texts = re.fullmatch(pattern, codec.write(pose)).groups()
+        assert len(texts) == len(slots)
+        assert all(text in slot.choices for text, slot in zip(texts, slots))
 
 
 @pytest.mark.parametrize('style', STYLES)
 def test_choices_are_distinct_ordered_by_value_and_as_written(style):
-    for size in (*range(1, 60), 80, 256, 320, 384, 400, 512, 1000, 2000):
-        for decimals in (1, 2, 3, 4) if style == 'normalized_text' and size < 513 else (3, ):
+    for size in (1, 2, 3, 16, 37, 80, 256, 320, 384, 400, 2000):
+        for decimals in (1, 2, 3, 4) if style == 'normalized_text' and size < 321 else (3, ):
             codec = CaptionPose((size, size), names=['neck'], joints=[0], style=style, decimals=decimals)
             (slot, *_) = [piece for piece in codec.template() if not isinstance(piece, Literal)]
             values = [codec.slot_value(slot, choice) for choice in slot.choices]

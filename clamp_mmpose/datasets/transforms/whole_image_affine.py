@@ -62,7 +62,7 @@ class WholeImageAffine(BaseTransform):
         box = (left + margin, top + margin, right + margin, bottom + margin)
 
         def resize(pixels):
-            return np.asarray(Image.fromarray(pixels).resize(self.input_size, _FILTERS[self.interpolation], box))
+            return np.array(Image.fromarray(pixels).resize(self.input_size, _FILTERS[self.interpolation], box))
 
         if image.dtype == np.uint8:
             return resize(padded)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .cached_decoder import CachedDecoder
+from .cached_decoder import CachedDecoder, Chunk
 from .caption_attention import CaptionAttention, caption_attention
-from .caption_grammar import END, CaptionGrammar
+from .caption_grammar import CaptionGrammar, GrammarState
 from .caption_reader import CaptionReader, allowed_probabilities
 
 # Captions that are scored at once; the logits of one have some 100 rows of 30524.
@@ -50,8 +50,8 @@ def decode_captions(text_decoder: nn.Module,
     """Writes a caption for each image.
 
     'constrained' writes what the grammar allows and nothing else. Names and punctuation are not decided but fed in
-    chunks, and after each piece of a number its most usual continuation is fed along on trial, so that a number costs
-    about one call of the decoder. Where greedy decoding gives a caption that the grammar accepts, this gives the same
+    chunks, and behind each piece of a number what usually follows is fed along on trial, so that a number costs about
+    one call of the decoder. Where greedy decoding gives a caption that the grammar accepts, this gives the same
     tokens. 'greedy' is the paper's, 'beam' its alternative; both write what they like.
 
     text_decoder: Hugging Face's BlipTextLMHeadModel, in eval mode; a caption starts with its ``bos_token_id``.
@@ -88,50 +88,54 @@ def decode_captions(text_decoder: nn.Module,
 class _Row:
     """One caption of constrained decoding.
 
-    pending: tokens that are certain and not yet fed. guess: those fed behind them on trial.
+    pending: tokens that are certain and not yet fed. places: of the chunk fed last those that something follows, each
+    with the state there and token -> place of what was fed behind it on trial.
     """
 
     def __init__(self, reader: CaptionReader, start_token: int) -> None:
         self.reader = reader
-        self.pending, self.guess = [start_token], []
+        self.pending = [start_token]
+        self.places: dict[int, tuple[GrammarState, dict[int, int]]] = {}
         self._read_forced()
 
-    def chunk(self) -> list[int]:
-        """Tokens to feed now; empty when the caption is finished."""
-        self.guess, self.states, key = [], [], self.reader.key
-        while not self.reader.finished:
-            state = self.reader.grammar.state(key)
-            self.states.append(state)
-            if state.usual is None or state.steps[state.usual] == END:
-                break
-            self.guess.append(state.usual)
-            key = state.steps[state.usual]
-        return [] if self.reader.finished else [*self.pending, *self.guess]
-
-    def undecided(self) -> list[int]:
-        """Which of ``states`` leave a choice."""
-        return [] if self.reader.finished else [i for i, state in enumerate(self.states) if not state.forced]
-
-    def advance(self, decided: dict[int, tuple[int, np.ndarray]]) -> int:
-        """Takes the decisions, state -> (token, probabilities), as far as the guess holds; how many fed tokens do."""
+    def chunk(self) -> Chunk:
+        """Tokens to feed now, and guesses behind them; none when the caption is finished."""
+        self.places = {}
         if self.reader.finished:
-            return 0
-        kept, self.pending = len(self.pending), []
-        for index, state in enumerate(self.states):
-            token, probabilities = decided.get(index, (state.usual, None))
+            return Chunk.line([])
+        chunk = Chunk.line(self.pending)
+        open_ = [(len(self.pending) - 1, self.reader.key)]
+        for place, key in open_:
+            state = self.reader.grammar.state(key)
+            self.places[place] = state, {}
+            for token in state.guesses:
+                self.places[place][1][token] = len(chunk.tokens)
+                open_.append((len(chunk.tokens), state.steps[token]))
+                chunk.tokens.append(token)
+                chunk.parents.append(place)
+        return chunk
+
+    def advance(self, decided: dict[int, tuple[int, np.ndarray]]) -> list[int]:
+        """Takes decisions, place -> (token, probabilities), as far as the guesses hold; which fed tokens stay."""
+        if self.reader.finished:
+            return []
+        kept, place = list(range(len(self.pending))), len(self.pending) - 1
+        while True:
+            state, guessed = self.places[place]
+            token, probabilities = decided.get(place, (state.forced, None))
             self.reader.read(token, probabilities)
-            if index == len(self.guess) or token != self.guess[index]:
-                self.pending = [token]
+            if token not in guessed:
                 break
-            kept += 1
+            place = guessed[token]
+            kept.append(place)
+        self.pending = [token]
         self._read_forced()
         return kept
 
     def _read_forced(self) -> None:
-        while not self.reader.finished and self.reader.state.forced:
-            token = self.reader.state.usual
-            self.reader.read(token)
-            self.pending.append(token)
+        while not self.reader.finished and self.reader.state.forced is not None:
+            self.pending.append(self.reader.state.forced)
+            self.reader.read(self.pending[-1])
 
 
 def _constrained(text_decoder: nn.Module, image_embeds: Tensor, readers: Sequence[CaptionReader],
@@ -139,16 +143,15 @@ def _constrained(text_decoder: nn.Module, image_embeds: Tensor, readers: Sequenc
     decoder = CachedDecoder(text_decoder, image_embeds)
     rows = [_Row(reader, text_decoder.config.bos_token_id) for reader in readers]
     while not all(reader.finished for reader in readers):
-        chunks = [row.chunk() for row in rows]
-        logits = decoder.feed(chunks)
-        # (row, state of the row, its place in the chunk)
-        places = [(i, j, len(row.pending) - 1 + j) for i, row in enumerate(rows) for j in row.undecided()]
+        logits = decoder.feed([row.chunk() for row in rows])
         decided = [{} for _ in rows]
-        wanted = logits[[i for i, _, _ in places], [place for _, _, place in places]]
-        found = allowed_probabilities(wanted, [rows[i].states[j] for i, j, _ in places])
-        for (i, j, _), token, probabilities in zip(places, *found):
-            decided[i][j] = (int(token), probabilities)
-        decoder.keep([row.advance(choices) for row, choices in zip(rows, decided)], chunks)
+        open_ = [(i, place, state) for i, row in enumerate(rows) for place, (state, _) in row.places.items()
+                 if state.forced is None]
+        indices, places, states = zip(*open_)
+        found = allowed_probabilities(logits[list(indices), list(places)], states)
+        for i, place, token, probabilities in zip(indices, places, *found):
+            decided[i][place] = (int(token), probabilities)
+        decoder.keep([row.advance(choices) for row, choices in zip(rows, decided)])
     return [reader.text() for reader in readers], decoder.calls
 
 
@@ -157,7 +160,7 @@ def _greedy(text_decoder: nn.Module, image_embeds: Tensor, readers: Sequence[Cap
     decoder = CachedDecoder(text_decoder, image_embeds)
     chunks = [[text_decoder.config.bos_token_id] for _ in readers]
     for _ in range(max_new_tokens):
-        logits = decoder.feed(chunks)[:, -1]
+        logits = decoder.feed([Chunk.line(chunk) for chunk in chunks])[:, -1]
         written = [i for i, chunk in enumerate(chunks) if chunk]
         _, probabilities = allowed_probabilities(logits[written], [readers[i].state for i in written])
         tokens = logits.argmax(dim=1).tolist()
@@ -188,7 +191,7 @@ def _beam(text_decoder: nn.Module, image_embeds: Tensor, readers: Sequence[Capti
     rows = [row[:row.index(end) + 1] if end in row else row for row in sequences[:, 1:].tolist()]
     for start in range(0, len(rows), _SCORED_AT_ONCE):
         part = slice(start, start + _SCORED_AT_ONCE)
-        fed = [[config.bos_token_id, *row[:-1]] for row in rows[part]]
+        fed = [Chunk.line([config.bos_token_id, *row[:-1]]) for row in rows[part]]
         logits = CachedDecoder(text_decoder, image_embeds[part]).feed(fed)
         for reader, row, scores in zip(readers[part], rows[part], logits):
             for token, score in zip(row, scores):

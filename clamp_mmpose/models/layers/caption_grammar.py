@@ -14,6 +14,8 @@ from .number_pieces import DigitPieces, NumberPaths
 END = ('end', )
 # The state before a joint's name where every joint may come, as a model that is not constrained writes them.
 ANY = ('joint', -1, ())
+# Where joints may be missing, so many of the next ones are fed on trial.
+_GUESSED_JOINTS = 3
 
 
 class NumberSlot(NamedTuple):
@@ -27,21 +29,22 @@ class NumberSlot(NamedTuple):
 class GrammarState(NamedTuple):
     """What can come next at one place of a caption.
 
-    tokens: allowed ones, ascending. steps: token -> key of the state behind it. usual: token that is worth a guess,
-    None where the picture decides. slot: the number that is being written, or that is whole unless more digits come.
-    inside: (len(tokens),), which tokens are of that number. values: (len(tokens),), what the number is if it ends
-    with the token, NaN where it cannot.
+    tokens: allowed ones, ascending. steps: token -> key of the state behind it. guesses: tokens that are worth feeding
+    on trial, none where the picture decides. slot: the number that is being written, or that is whole unless more
+    digits come. inside: (len(tokens),), which tokens are of that number. values: (len(tokens),), what the number is if
+    it ends with the token, NaN where it cannot.
     """
     tokens: Tensor
     steps: dict[int, Hashable]
-    usual: int | None
+    guesses: tuple[int, ...]
     slot: NumberSlot | None = None
     inside: np.ndarray | None = None
     values: np.ndarray | None = None
 
     @property
-    def forced(self) -> bool:
-        return len(self.steps) == 1
+    def forced(self) -> int | None:
+        """The token that must come next, None where there is a choice."""
+        return next(iter(self.steps)) if len(self.steps) == 1 else None
 
 
 class CaptionGrammar:
@@ -74,6 +77,7 @@ class CaptionGrammar:
         self.names = [items[0] for items in compiled]
         self.items = [items[1:] for items in compiled]
         self._states: dict[Hashable, GrammarState] = {}
+        self._shorter: CaptionGrammar | None = None
         self._check()
 
     @property
@@ -92,7 +96,9 @@ class CaptionGrammar:
         """This grammar, or the one with the usual pieces of numbers if only its captions fit; else a ValueError."""
         grammar = self
         if self.max_tokens > max_tokens and not self.usual:
-            grammar = CaptionGrammar(self.codec, self.tokenizer, usual=True)
+            if self._shorter is None:
+                self._shorter = CaptionGrammar(self.codec, self.tokenizer, usual=True)
+            grammar = self._shorter
         if grammar.max_tokens > max_tokens:
             raise ValueError(f'captions of this codec have up to {grammar.max_tokens} tokens; '
                              f'the text model has positions for {max_tokens}')
@@ -159,20 +165,22 @@ class CaptionGrammar:
         tokens = self.items[place][item]
         last = position + 1 == len(tokens)
         key = self._behind(place, item + 1) if last else ('literal', place, item, position + 1)
-        return self._make({tokens[position]: key}, tokens[position])
+        return self._make({tokens[position]: key}, (tokens[position], ))
 
     def _joint_state(self, place: int, path: tuple[int, ...]) -> GrammarState:
         """Before or inside a name: the joints from a place on, or only the one at it where none may be missing."""
-        steps, depth = {}, len(path)
+        steps, depth, joints = {}, len(path), {}
         last = len(self.names) if self.optional or place < 0 else min(place + 1, len(self.names))
         for other in range(max(place, 0), last):
             name = self.names[other]
             if name[:depth] == path and len(name) > depth:
                 key = ('joint', place, name[:depth + 1]) if len(name) > depth + 1 else self._behind(other, 0)
                 steps.setdefault(name[depth], key)
+                joints[other] = name[depth]
+        near = [other for other in joints if other < place + _GUESSED_JOINTS] or [*joints][:_GUESSED_JOINTS]
         if not path and (self.optional or place in (-1, len(self.names))):
             steps[self.end_token] = END
-        return self._make(steps, next(iter(steps)))
+        return self._make(steps, tuple(dict.fromkeys(joints[other] for other in near)))
 
     def _number_state(self, place: int, item: int, node: Hashable) -> GrammarState:
         slot: NumberSlot = self.items[place][item]
@@ -180,17 +188,17 @@ class CaptionGrammar:
         steps = {token: ('number', place, item, end) for token, end in paths.edges[node].items()}
         values = {token: slot.values[paths.ends[end]] if end in paths.ends else np.nan
                   for token, end in paths.edges[node].items()}
-        usual = next(iter(steps)) if len(steps) == 1 else None
+        guesses = tuple(steps) if len(steps) == 1 else ()
         if node in paths.ends:
             behind = self.state(self._behind(place, item + 1))
-            usual = behind.usual
+            guesses = behind.guesses
             steps.update(behind.steps)
             values.update(dict.fromkeys(behind.steps, slot.values[paths.ends[node]]))
-        state = self._make(steps, usual)
+        state = self._make(steps, guesses)
         inside = [token in paths.edges[node] for token in state.tokens.tolist()]
         return state._replace(slot=slot, inside=np.array(inside),
                               values=np.array([values[token] for token in state.tokens.tolist()]))
 
     @staticmethod
-    def _make(steps: dict[int, Hashable], usual: int | None) -> GrammarState:
-        return GrammarState(torch.tensor(sorted(steps)), steps, usual)
+    def _make(steps: dict[int, Hashable], guesses: tuple[int, ...]) -> GrammarState:
+        return GrammarState(torch.tensor(sorted(steps)), steps, guesses)

@@ -86,10 +86,6 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         self._register_state_dict_hook(_save_architecture)
         self._register_load_state_dict_pre_hook(self._load_architecture)
 
-    @property
-    def keypoint_names(self) -> tuple[str, ...]:
-        return tuple(self.codec.names)
-
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """What the text decoder attends to: (B, T, C), a class token and one for each patch."""
         self._require_built()
@@ -121,10 +117,11 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         """
         _check_test_cfg(self.test_cfg)
         image = self.extract_feat(inputs)
+        tolerance = self.test_cfg.get('tolerance', 0.02 * max(self.codec.input_size))
         output = decode_captions(
             self.blip.text_decoder, image, grammar=self.grammar, mode=self.test_cfg.get('decoding', 'constrained'),
             num_beams=self.test_cfg.get('num_beams', 3), attention=self.test_cfg.get('attention'),
-            tolerance=self.test_cfg.get('tolerance', 0.02 * max(self.codec.input_size)))
+            tolerance=tolerance if self.codec.has_coordinates else 0.0)
         decoded = self.codec.decode(output.captions)
         scores = _scores(output.near_probabilities, decoded.valid)
         predictions = []
@@ -188,7 +185,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             parameter.requires_grad_(not _is_under(name, self.frozen))
         if self.gradient_checkpointing:
             blip.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
-        self.architecture = architecture
+        self.architecture, self.unbuilt = architecture, ''
         self.blip = blip.to(stand_in)
         self.train(self.training)
 
@@ -223,9 +220,11 @@ def _save_architecture(module: BLIPCaptionPoseEstimator, state_dict: dict, prefi
 
 
 def _scores(probabilities: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(N, K), the geometric mean of a joint's numbers' probabilities (N, K, S), and 0 for one that is not valid."""
-    probabilities = np.nan_to_num(probabilities)
-    return valid * probabilities.prod(axis=-1) ** (1 / probabilities.shape[-1])
+    """(N, K), the geometric mean of a joint's numbers' probabilities (N, K, S): 0 where it is not valid, and only
+    there. What the codec understood of a caption outside the grammar has the least.
+    """
+    scores = np.nan_to_num(probabilities).prod(axis=-1) ** (1 / probabilities.shape[-1])
+    return np.where(valid, scores.clip(1e-4, 1), 0).astype(np.float32)
 
 
 def _is_under(name: str, prefixes: Sequence[str]) -> bool:

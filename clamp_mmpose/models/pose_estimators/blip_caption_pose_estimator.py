@@ -16,7 +16,6 @@ from ..layers.caption_decoding import decode_captions
 from ..layers.caption_grammar import CaptionGrammar
 from ..layers.caption_targets import caption_targets
 from ..layers.caption_tokenizer import make_tokenizer, vocabulary_words
-from ..layers.transformers_extra import import_transformers
 
 DECODINGS = ('constrained', 'greedy', 'beam')
 
@@ -174,7 +173,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         self.grammar = CaptionGrammar(self.codec, architecture.tokenizer).fitted(
             config.text_config.max_position_embeddings - 1)  # one is the start token's
         config.text_config.label_smoothing = self.label_smoothing
-        blip = import_transformers().BlipForConditionalGeneration(config)
+        blip = architecture.build()
         _check_image_size(blip, self.codec.input_size)
         parameters = dict(blip.named_parameters())
         for prefix in self.frozen:

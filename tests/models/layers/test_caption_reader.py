@@ -62,12 +62,12 @@ def test_numbers_that_were_near_on_the_way_are_added(grammar):
 
 
 def test_the_likeliest_token_is_one_that_is_allowed_and_the_first_of_equals(grammar):
-    states = [grammar.state(grammar.start), grammar.state(('number', 0, 0, ''))]
-    logits = torch.zeros(2, len(grammar.tokenizer))
+    states = [grammar.state(grammar.start), grammar.state(('number', 0, 0, '')), grammar.state(grammar.start)]
+    logits = torch.zeros(3, len(grammar.tokenizer))
     logits[:, 9] = 50
     logits[0, states[0].tokens[-1]] = 2
     tokens, probabilities = allowed_probabilities(logits, states)
-    assert tokens.tolist() == [states[0].tokens[-1], states[1].tokens.min()]
+    assert tokens.tolist() == [max(states[0].steps), min(states[1].steps), min(states[2].steps)]
     np.testing.assert_allclose(probabilities[0, :len(states[0].tokens)],
                                logits[0, states[0].tokens].softmax(0), atol=1e-6)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)

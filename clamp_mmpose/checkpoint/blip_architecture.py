@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.layers.caption_tokenizer import START, tokenizer_from_text, tokenizer_to_text
 from ..models.layers.transformers_extra import import_transformers
@@ -40,6 +40,14 @@ class BLIPArchitecture(NamedTuple):
         if self.tokenizer.get_vocab() != other.tokenizer.get_vocab():
             found.append('another vocabulary')
         return found
+
+    def build(self) -> nn.Module:
+        """A BlipForConditionalGeneration with random weights."""
+        model = import_transformers().BlipForConditionalGeneration(self.config)
+        decoder = model.text_decoder
+        if self.config.text_config.tie_word_embeddings:  # version 4.40 of transformers leaves them apart
+            decoder.cls.predictions.decoder.weight = decoder.bert.embeddings.word_embeddings.weight
+        return model
 
     def to_tensors(self) -> dict[str, Tensor]:
         texts = {CONFIG_KEY: json.dumps(self.config.to_dict()), TOKENIZER_KEY: tokenizer_to_text(self.tokenizer)}

@@ -32,7 +32,8 @@ class CaptionPose(BaseKeypointCodec):
     """Writes a pose as a caption, ``rankl:201,379 rknee:204,272 ...``, and reads captions back.
 
     The formats of "Fine-Tuning Vision Transformer-Based Model for Pose-Estimation" (Sec. 2.1.1), byte for byte, for any
-    dataset's keypoints and image size. Coordinates are input pixels. ``decode`` takes whatever a language model writes and never raises.
+    dataset's keypoints and image size. Coordinates are input pixels. ``decode`` takes whatever a language model writes
+    and never raises.
 
     Differs from the paper: ``normalized_*`` are really normalised (its code wrote pixels there), and a keypoint
     outside the image is moved to its border.

@@ -40,6 +40,8 @@ def tiny_blip_model(names: Sequence[str] = _NAMES,
 def save_blip_folder(model, folder: str | Path) -> Path:
     """Writes the BLIP of a built estimator and its tokenizer as a Hugging Face folder."""
     folder = Path(folder)
-    model.blip.save_pretrained(folder)
+    # Copies, as transformers 4.40 does not know that the output layer shares its weight with the table of words.
+    state_dict = {name: tensor.clone() for name, tensor in model.blip.state_dict().items()}
+    model.blip.save_pretrained(folder, state_dict=state_dict)
     model.architecture.tokenizer.save_pretrained(folder)
     return folder

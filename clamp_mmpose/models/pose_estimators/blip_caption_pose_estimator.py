@@ -16,7 +16,6 @@ from ..layers.caption_decoding import decode_captions
 from ..layers.caption_grammar import CaptionGrammar
 from ..layers.caption_targets import caption_targets
 from ..layers.caption_tokenizer import make_tokenizer, vocabulary_words
-from ..layers.transformers_extra import import_transformers
 
 DECODINGS = ('constrained', 'greedy', 'beam')
 
@@ -26,8 +25,8 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
     """Writes the pose of an image as a caption: Hugging Face's ``BlipForConditionalGeneration``, fine-tuned.
 
     "Fine-Tuning Vision Transformer-Based Model for Pose-Estimation": an image tower, a text decoder that attends to it,
-    and the language-model loss on captions that the codec writes. As BLIP itself, the decoder starts from the token [DEC], where the
-    processor that the paper uses leaves BERT's [CLS], and padding has no loss.
+    and the language-model loss on captions that the codec writes. As BLIP itself, the decoder starts from the token
+    [DEC], where the processor that the paper uses leaves BERT's [CLS], and padding has no loss.
 
     Architecture and tokenizer are known when the model is built; the weights of ``pretrained`` are read when training
     begins. A checkpoint carries architecture and tokenizer too, so that a model whose folder is gone builds itself
@@ -174,7 +173,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         self.grammar = CaptionGrammar(self.codec, architecture.tokenizer).fitted(
             config.text_config.max_position_embeddings - 1)  # one is the start token's
         config.text_config.label_smoothing = self.label_smoothing
-        blip = import_transformers().BlipForConditionalGeneration(config)
+        blip = architecture.build()
         _check_image_size(blip, self.codec.input_size)
         parameters = dict(blip.named_parameters())
         for prefix in self.frozen:

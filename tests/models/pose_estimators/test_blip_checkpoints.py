@@ -8,7 +8,8 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import EMAHook
-from mmengine.model import ExponentialMovingAverage
+from mmengine.model import ExponentialMovingAverage, MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner, load_checkpoint
 from mmpose.apis import init_model
 from mmpose.registry import MODELS
@@ -243,3 +244,24 @@ def test_copies_are_independent(make):
     other = randomize(copy.deepcopy(model), seed=5)
     assert other.architecture is not model.architecture
     assert _captions(other) != _captions(model)
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_distributed_training_and_testing(trained, one_process):
+    """Every parameter takes part in the loss, and a model inside the wrapper is built late as any other."""
+    path, model = trained
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    parallel = MMDistributedDataParallel(copy.deepcopy(model).train(), find_unused_parameters=False)
+    for _ in range(2):  # the second one fails where DistributedDataParallel waits for an unused weight
+        parallel.train_step(pack_batch(tiny_blip_model()['codec'], 5), wrapper)
+    gone = MMDistributedDataParallel(MODELS.build(tiny_blip_model(pretrained=None)))
+    load_checkpoint(gone, str(path), map_location='cpu', strict=True)
+    with torch.no_grad():
+        samples = gone.eval().test_step(pack_batch(tiny_blip_model()['codec'], 5))
+    assert [sample.pred_caption['caption'] for sample in samples] == [caption for caption, _ in _captions(model)]

@@ -166,6 +166,8 @@ def test_rates_per_part_reach_the_tied_table_once(make):
     wrapper = build_optim_wrapper(model, dict(
         optimizer=dict(type='AdamW', lr=1.0),
         paramwise_cfg=dict(custom_keys={'vision_model': dict(lr_mult=0.1)}, bypass_duplicate=True)))
+    decoder = model.blip.text_decoder
+    assert decoder.cls.predictions.decoder.weight is decoder.bert.embeddings.word_embeddings.weight
     own = {id(parameter): name for name, parameter in model.named_parameters()}
     # MMEngine adds a group of its own.
     parameters = [id(parameter) for group in wrapper.param_groups for parameter in group['params']

@@ -6,8 +6,8 @@ import torch
 SPLIT_NUMBERS = (342, *range(346, 350), 353, 358, 359, *range(361, 365), *range(366, 370), *range(371, 375),
                  *range(376, 380), 382, 383)
 # What it has of MPII's names: "r", "##k", "##nee".
-NAME_PIECES = ('rank', 'r', '##l', '##k', '##nee', '##hip', 'l', 'lan', 'pe', '##lvis', 'thor', '##ax', 'upper', '_', 'neck',
-               'head', '##wr', '##i', 're', '##lb', 'rs', '##ho', '##sho', 'le')
+NAME_PIECES = ('rank', 'r', '##l', '##k', '##nee', '##hip', 'l', 'lan', 'pe', '##lvis', 'thor', '##ax', 'upper', '_',
+               'neck', 'head', '##wr', '##i', 're', '##lb', 'rs', '##ho', '##sho', 'le')
 SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '[DEC]', '[ENC]']
 
 

@@ -106,6 +106,17 @@ def test_infer_has_no_flip_test(trained, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_boxes_are_for_models_that_look_at_them(trained, tmp_path, capsys):
+    arguments = ['infer', str(trained / 'toy' / 'data'), '--config', str(trained / 'config.py'), '--checkpoint',
+                 str(trained / 'straight' / 'epoch_2.pth'), '--out', str(tmp_path), '--device', 'cpu', '--no-draw',
+                 '--boxes', str(trained / 'toy' / 'annotations' / 'person_keypoints_val.json')]
+    status = cli.main(arguments)
+    if 'WholeImageAffine' in (trained / 'config.py').read_text():
+        assert status == 2 and 'every box would get the same pose' in capsys.readouterr().err
+    else:
+        assert len(json.loads((tmp_path / 'keypoints.json').read_text())) == 4  # people
+
+
 def test_training_needs_the_folder(trained):
     config = Config.fromfile(trained / 'config.py').model
     if 'pretrained' not in config:

@@ -15,6 +15,7 @@ from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
+from ..datasets.transforms import WholeImageAffine
 from .boxes import Boxes, WholeImage
 from .frames import Frame, read_frames
 from .inputs import Input, find_inputs
@@ -72,6 +73,10 @@ class PoseInferencer:
         self.boxes = boxes or WholeImage()
         self.batch_size = batch_size
         self.pipeline = Compose(config.test_dataloader.dataset.pipeline)
+        if not isinstance(self.boxes, WholeImage) and any(isinstance(step, WholeImageAffine)
+                                                          for step in self.pipeline.transforms):
+            raise ValueError('the pipeline of this model has WholeImageAffine, which takes the whole image whatever '
+                             'the box: every box would get the same pose. Leave out the boxes')
         self._trained_meta = self.model.dataset_meta
         self._use_meta(self._trained_meta)
         self._neck = self.model.neck if self.model.with_neck else None

@@ -31,8 +31,9 @@ class DecodedCaption(NamedTuple):
 class CaptionPose(BaseKeypointCodec):
     """Writes a pose as a caption, ``rankl:201,379 rknee:204,272 ...``, and reads captions back.
 
-    The formats of "Pose estimation with a fine-tuned BLIP", Sec. 3.2, byte for byte, for any dataset's keypoints and
-    image size. Coordinates are input pixels. ``decode`` takes whatever a language model writes and never raises.
+    The formats of "Fine-Tuning Vision Transformer-Based Model for Pose-Estimation" (Sec. 2.1.1), byte for byte, for any
+    dataset's keypoints and image size. Coordinates are input pixels. ``decode`` takes whatever a language model writes
+    and never raises.
 
     Differs from the paper: ``normalized_*`` are really normalised (its code wrote pixels there), and a keypoint
     outside the image is moved to its border.
@@ -50,6 +51,7 @@ class CaptionPose(BaseKeypointCodec):
     decimals: of normalised coordinates, 1 to 4.
     """
 
+    auxiliary_encode_keys = {'input_size'}
     label_mapping_table = dict(caption='caption', keypoint_weights='keypoint_weights')
 
     def __init__(self,
@@ -88,15 +90,22 @@ class CaptionPose(BaseKeypointCodec):
         """False for the visibility styles, whose captions say nothing of where a joint is."""
         return 'x' in self.format.numbers
 
-    def encode(self, keypoints: np.ndarray, keypoints_visible: np.ndarray | None = None) -> dict:
+    def encode(self,
+               keypoints: np.ndarray,
+               keypoints_visible: np.ndarray | None = None,
+               input_size: tuple[int, int] | None = None) -> dict:
         """A caption for each instance, and which keypoints it has.
 
         keypoints: (N, K, 2) or (K, 2). keypoints_visible: (N, K) or (K,), or with a last axis whose first entry counts.
-        A keypoint is annotated where that is 0.5 or more, as in MMPose's codecs.
+        A keypoint is annotated where that is 0.5 or more, as in MMPose's codecs. input_size: that of the pipeline,
+        which must be the codec's.
 
         caption: a tuple of N strings; a list would be stacked into an array by PackPoseInputs. keypoint_weights:
         (N, K), 1 where the caption gives the keypoint.
         """
+        if input_size is not None and tuple(input_size) != self.input_size:
+            raise ValueError(f'input_size={tuple(input_size)} of the pipeline differs from input_size='
+                             f'{self.input_size} of the codec')
         keypoints, visible = self._arrays(keypoints, keypoints_visible)
         captions, weights = [], np.zeros(visible.shape, dtype=np.float32)
         for points, flags, weight in zip(keypoints, visible, weights):

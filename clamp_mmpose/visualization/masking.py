@@ -92,7 +92,7 @@ def _enclose(points: np.ndarray, keypoints: Sequence[int], margin: float, size: 
         return None
     # A pose of one known keypoint has no size of its own.
     extent = max(np.ptp(everything, axis=0).max(), 0.25 * max(size))
-    corners = np.concatenate([np.floor(wanted.min(0) - margin * extent), np.ceil(wanted.max(0) + margin * extent)])
+    corners = np.floor([wanted.min(0) - margin * extent, wanted.max(0) + margin * extent + 1]).ravel()
     box = corners.clip(0, np.array([*size, *size])).astype(int)
     return box if (box[2:] > box[:2]).all() else None
 

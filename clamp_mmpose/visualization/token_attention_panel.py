@@ -32,7 +32,7 @@ def draw_token_attention(attention: TokenAttention, names: Sequence[str], *, tit
     _name_ticks(left, read, written, attention.numbers, size)
     left.set_xlabel('token being written', fontsize=9)
     left.set_ylabel('token looked at', fontsize=9)
-    left.set_title('self-attention of all tokens (black: numbers)', fontsize=11)
+    left.set_title(f'{title}\nself-attention of all tokens (black: numbers)'.strip(), fontsize=11)
     figure.colorbar(image, ax=left, extend='max', fraction=0.03, pad=0.01).set_label('attention', fontsize=8)
     between = attention.between_joints().T
     if J:
@@ -48,7 +48,6 @@ def draw_token_attention(attention: TokenAttention, names: Sequence[str], *, tit
     else:
         right.set_axis_off()
         right.set_title('the caption has no number\nof a joint', fontsize=11)
-    figure.suptitle(title, fontsize=11)
     return figure
 
 

@@ -3,6 +3,7 @@ import copy
 import pickle
 
 import numpy as np
+import pytest
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -113,3 +114,10 @@ def test_weights_of_the_dataset_can_be_multiplied():
                      dict(type='PackPoseInputs')])
     weights = steps(results)['data_samples'].gt_instance_labels.keypoint_weights[0].tolist()
     assert weights == [0 if index in (3, 10) else index for index in range(17)]
+
+
+def test_a_pipeline_of_another_input_size_is_an_error():
+    results = dict(sample(), bbox_center=np.array([[250., 200.]]), bbox_scale=np.array([[150., 200.]]))
+    steps = Compose([dict(type='TopdownAffine', input_size=(256, 256)), dict(type='GenerateTarget', encoder=CODEC)])
+    with pytest.raises(ValueError, match=r'input_size=\(256, 256\) of the pipeline differs from .*\(192, 256\)'):
+        steps(results)

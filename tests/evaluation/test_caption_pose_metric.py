@@ -223,3 +223,13 @@ def test_metrics_can_be_written_and_read(tmp_path):
     samples, _ = random_samples(4)
     found = evaluate(dict(METRIC, per_keypoint=True), samples)
     assert json.loads(json.dumps(found)) == found
+
+
+def test_samples_that_fill_the_last_batch_of_several_processes_are_dropped():
+    """MMEngine cuts the results to the size of the dataset: there must be one for each sample."""
+    from mmpose.registry import METRICS
+    samples, _ = random_samples(6)
+    metric = METRICS.build(METRIC)
+    metric.dataset_meta = dict(num_keypoints=K, keypoint_id2name=dict(enumerate(NAMES)))
+    metric.process(None, [sample.to_dict() for sample in (*samples, *samples[:2])])
+    assert metric.evaluate(6) == evaluate(METRIC, samples)

@@ -34,17 +34,18 @@ class CheckedMpiiDataset(MpiiDataset):
         try:
             instances, images = super()._load_annotations()
         except IndexError as error:
-            raise ValueError(f'{self.headbox_file} has fewer head boxes than ann_file={self.ann_file!r} has records: it '
-                             'must be the .mat file that was written with it') from error
+            raise self._other_head_boxes('fewer', records) from error
         if self.headbox_file and self.headbox_dict['headboxes_src'].shape[-1] != len(records):
-            raise ValueError(f'{self.headbox_file} has {self.headbox_dict["headboxes_src"].shape[-1]} head boxes, '
-                             f'ann_file={self.ann_file!r} {len(records)} records: it must be the .mat file that was '
-                             'written with it')
+            raise self._other_head_boxes('more', records)
         for instance, record in zip(instances, records):
             instance['keypoints'] -= 1
             if self.use_marks:
                 instance['keypoints_visible'] = np.array(record['is_visible']).reshape(1, -1)
         return instances, images
+
+    def _other_head_boxes(self, number: str, records: list) -> ValueError:
+        return ValueError(f'headbox_file={self.headbox_file!r} has {number} head boxes than the {len(records)} records '
+                          f'of ann_file={self.ann_file!r}: give the .mat file that was written with it')
 
     def _read_records(self) -> list[dict]:
         if not isfile(self.ann_file):
@@ -64,7 +65,7 @@ class CheckedMpiiDataset(MpiiDataset):
 
     def _problem(self, record: dict) -> str:
         if not record['image'].split('.')[0].isdigit():
-            return f'image={record["image"]!r} must be a number and a suffix, such as 015601864.jpg: MMPose counts by it'
+            return f'image={record["image"]!r} must be a number and a suffix, such as 015601864.jpg'
         if self.use_marks and len(record.get('is_visible', ())) != len(record['joints']):
             return ("use_marks=True needs is_visible of every joint, which `clamp-mmpose prepare-mpii-captions` writes "
                     "from MPII's own .mat file")

@@ -24,9 +24,9 @@ DECODINGS = ('constrained', 'greedy', 'beam')
 class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
     """Writes the pose of an image as a caption: Hugging Face's ``BlipForConditionalGeneration``, fine-tuned.
 
-    "Pose estimation with a fine-tuned BLIP": an image tower, a text decoder that attends to it, and the language-model
-    loss on captions that the codec writes. As BLIP itself, the decoder starts from the token [DEC], where the
-    processor that the paper uses leaves BERT's [CLS], and padding has no loss.
+    "Fine-Tuning Vision Transformer-Based Model for Pose-Estimation": an image tower, a text decoder that attends to it,
+    and the language-model loss on captions that the codec writes. As BLIP itself, the decoder starts from the token
+    [DEC], where the processor that the paper uses leaves BERT's [CLS], and padding has no loss.
 
     Architecture and tokenizer are known when the model is built; the weights of ``pretrained`` are read when training
     begins. A checkpoint carries architecture and tokenizer too, so that a model whose folder is gone builds itself

@@ -1,4 +1,6 @@
-"""`clamp-mmpose bench`: what language costs beside SimpleBaseline on the same backbone, in time and memory."""
+"""`clamp-mmpose bench`: what language costs beside SimpleBaseline on the same backbone, in time and memory, and what
+constrained decoding of captions gains.
+"""
 from __future__ import annotations
 
 import argparse
@@ -7,19 +9,21 @@ import logging
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from ..processor import describe_processor
+from .captions import CONFIG, CaptionRow, CaptionSubject, time_captions
 from .memory import measure_memory
-from .report import MemoryRow, TimingRow, describe_versions, make_section, write_section
+from .report import MemoryRow, TimingRow, describe_versions, make_caption_section, make_section, write_section
 from .subject import FUSED, INFERENCE, TRAINING, Setting, Subject
 from .timing import compare, interleave
 
-HELP = 'measure time and memory of CLAMP and DenseCLIP beside SimpleBaseline; half an hour on two cores'
+HELP = ('measure time and memory of CLAMP and DenseCLIP beside SimpleBaseline, and decoding of captions; half an hour '
+        'on two cores')
 
 
 class Group(NamedTuple):
@@ -40,6 +44,9 @@ GROUPS = [
         'DenseCLIP': 'denseclip/denseclip_vit-b16_4xb32-210e_ap10k-256x256.py',
     }, 'clamp/simplebaseline_clip-vit-b16_4xb32-210e_ap10k-256x256.py'),
 ]
+WHAT = ('language', 'captions')
+# One round of captions at batch 8 takes most of a minute on two cores.
+CAPTION_ROUNDS = 5
 SETTINGS = {
     'cpu': [Setting()],
     'cuda': [Setting(), Setting(bf16=True), Setting(compiled=True), Setting(bf16=True, compiled=True)],
@@ -53,9 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--repeats', type=int, default=15, help='rounds that count; default: %(default)s')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8], metavar='B', help='default: 1 8')
     parser.add_argument('--quick', action='store_true', help='3 rounds and batch 1 only, for a first look')
+    parser.add_argument('--what', nargs='+', choices=WHAT, default=list(WHAT),
+                        help='CLAMP and DenseCLIP beside SimpleBaseline, or BLIP with constrained beside free decoding '
+                        '(default: both)')
     parser.add_argument(
         '--pair', nargs=3, action='append', metavar=('NAME', 'OURS', 'BASELINE'),
-        help='two configs to compare in place of the shipped ones of RN50 and ViT-B/16; can be repeated')
+        help='two configs to compare in place of the shipped ones of RN50 and ViT-B/16, and of '
+        'captions; can be repeated')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,23 +85,47 @@ def run(args: argparse.Namespace) -> int:
     if absent:
         print(f'clamp-mmpose bench: --pair: there is no file {", ".join(absent)}', file=sys.stderr)
         return 1
-    machine = _describe_run(args)
-    timings, memories = [], []
     torch.set_num_threads(args.threads)
     logging.disable(logging.WARNING)  # building a model tells how each layer was initialised
     try:
-        for group in groups:
-            for row in _time(group, args):
-                timings.append(row)
-                print(f'{row.method}, {row.backbone}, {row.task}, batch {row.batch_size}, {row.setting}: '
-                      f'{row.ratio.median:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})', flush=True)
-        for group in groups:
-            memories += _weigh(group, args)
+        if 'language' in args.what:
+            _compare_methods(groups, args)
+        if 'captions' in args.what and not args.pair:
+            _compare_decoding(args)
+    except ImportError as error:
+        print(f'clamp-mmpose bench: {error}', file=sys.stderr)
+        return 1
     finally:
         logging.disable(logging.NOTSET)
-    write_section(args.out, args.device, make_section(args.device, machine, timings, memories))
     print(f'written: {args.out}')
     return 0
+
+
+def _compare_methods(groups: Sequence[Group], args: argparse.Namespace) -> None:
+    machine = _describe_run(args, args.repeats)
+    timings, memories = [], []
+    for group in groups:
+        for row in _time(group, args):
+            timings.append(row)
+            print(f'{row.method}, {row.backbone}, {row.task}, batch {row.batch_size}, {row.setting}: '
+                  f'{row.ratio.median:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})', flush=True)
+    for group in groups:
+        memories += _weigh(group, args)
+    write_section(args.out, args.device, make_section(args.device, machine, timings, memories))
+
+
+def _compare_decoding(args: argparse.Namespace) -> None:
+    rounds = min(args.repeats, CAPTION_ROUNDS)
+    machine = _describe_run(args, rounds, ' --what captions')
+    settings = [setting for setting in SETTINGS[args.device] if not setting.compiled]
+    rows: list[CaptionRow] = []
+    subject = CaptionSubject(str(_configs_folder() / CONFIG), args.device)
+    for row in time_captions(subject, repeats=rounds, batch_sizes=args.batch_sizes, settings=settings):
+        rows.append(row)
+        print(f'BLIP, constrained over free greedy decoding, batch {row.batch_size}, {row.setting}: '
+              f'{row.ratio.median:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f}), {row.constrained_calls} of '
+              f'{row.greedy_calls} calls', flush=True)
+    write_section(args.out, f'captions-{args.device}', make_caption_section(args.device, machine, rows))
 
 
 def _time(group: Group, args: argparse.Namespace) -> Iterator[TimingRow]:
@@ -124,14 +159,14 @@ def _weigh(group: Group, args: argparse.Namespace) -> Iterator[MemoryRow]:
                                     measure_memory(config, task, batch_size, **options), baseline)
 
 
-def _describe_run(args: argparse.Namespace) -> list[str]:
+def _describe_run(args: argparse.Namespace, rounds: int, options: str = '') -> list[str]:
     batch_sizes = ' '.join(map(str, args.batch_sizes))
     machine = describe_processor(args.device)
     if hasattr(os, 'getloadavg'):
         machine += f'; load when the run began: {os.getloadavg()[0]:.1f}'
     return [
         f'{datetime.date.today()}: `clamp-mmpose bench --device {args.device} --threads {args.threads} '
-        f'--repeats {args.repeats} --batch-sizes {batch_sizes}`',
+        f'--repeats {rounds} --batch-sizes {batch_sizes}{options}`',
         machine,
         describe_versions(),
     ]

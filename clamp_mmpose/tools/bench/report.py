@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from .captions import CaptionRow
 from .memory import Memory
 from .subject import FUSED, INFERENCE, TRAINING
 from .timing import Ratio
@@ -21,13 +22,16 @@ GOALS = {
     INFERENCE: {('RN50', 1): 1.15, ('RN50', 8): 1.10, ('ViT-B/16', 1): 1.06, ('ViT-B/16', 8): 1.03},
     TRAINING: {('RN50', 1): 1.9, ('RN50', 8): 1.32, ('ViT-B/16', 1): 1.35, ('ViT-B/16', 8): 1.06},
 }
-PACKAGES = ('clamp-mmpose', 'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'open_clip_torch')
+PACKAGES = ('clamp-mmpose', 'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'open_clip_torch',
+            'transformers')
 DEVICES = {'cpu': 'CPU', 'cuda': 'GPU'}
+SECTIONS = {**DEVICES, **{f'captions-{device}': f'Captions on the {name}' for device, name in DEVICES.items()}}
 
 INTRODUCTION = f"""# Benchmarks
 
 What language costs: CLAMP and DenseCLIP beside SimpleBaseline on the same CLIP backbone, in one run on one machine.
-Written by `clamp-mmpose bench` (`make bench`), which replaces the section of the device it ran on.
+Written by `clamp-mmpose bench` (`make bench`), which replaces the sections of the device it ran on. What writing poses
+as captions costs is further below.
 
 - The models come from the configs in `configs`, with random weights, at the configs' own input size. The backbone
   computes its image embedding in all of them, as in Table 7 of the CLAMP paper.
@@ -40,6 +44,16 @@ Written by `clamp-mmpose bench` (`make bench`), which replaces the section of th
 - Memory: *model* is the bytes of parameters and buffers; *step* is the peak on top of the built model and its batch,
   in a process of its own: resident memory (VmHWM) on a CPU, what PyTorch allocated on a GPU. A training step's includes
   gradients and the optimizer's moments.
+
+Captions: BLIP-base at 384x384 pixels, constrained beside free greedy decoding, taking turns in the same way.
+
+- The weights are random. Left alone they would write without an end, and each way of decoding something else; so the
+  scores of the tokens of a given caption, of another random pose for each image, are raised until they win. Both ways
+  write the same tokens, at the same cost for each. The vocabulary has the size of BLIP's and splits MPII's names and
+  numbers as that does.
+- *decoding* begins with the image tower's tokens and ends with the caption. Free greedy decoding has a key-value cache
+  too. *with image tower*: the same ratio of what a picture costs in all. *tokens* are those of the captions, end token
+  included; a *call* of the decoder is for all captions of the batch.
 """
 
 
@@ -65,13 +79,13 @@ class MemoryRow(NamedTuple):
 
 
 def write_section(path: Path, device: str, section: str) -> None:
-    """Puts the section of ``device`` ('cpu' or 'cuda') into the page; that of the other one stays as it is."""
-    sections = {name: f'## {name}\n\n`not run`\n' for name in DEVICES.values()}
+    """Puts the section of ``device``, a key of SECTIONS, into the page; the other ones stay as they are."""
+    sections = {name: f'## {name}\n\n`not run`\n' for name in SECTIONS.values()}
     if path.exists():
-        for name, text in re.findall(r'^## (\w+)\n(.*?)(?=^## |\Z)', path.read_text(encoding='utf-8'), re.M | re.S):
+        for name, text in re.findall(r'^## ([^\n]+)\n(.*?)(?=^## |\Z)', path.read_text(encoding='utf-8'), re.M | re.S):
             if name in sections:
                 sections[name] = f'## {name}\n{text.rstrip()}\n'
-    sections[DEVICES[device]] = section
+    sections[SECTIONS[device]] = section
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('\n'.join([INTRODUCTION, *sections.values()]), encoding='utf-8')
 
@@ -89,6 +103,22 @@ def make_section(device: str, machine: Sequence[str], timings: Sequence[TimingRo
                   'ratio of the sums']
         lines += ['', '### Peak memory', '', *_table(header, [_memory_cells(row) for row in memories])]
     return '\n'.join(lines) + '\n'
+
+
+def make_caption_section(device: str, machine: Sequence[str], rows: Sequence[CaptionRow]) -> str:
+    header = ['batch', 'precision', 'image tower', 'constrained decoding', 'free greedy decoding',
+              'ratio (least to greatest)', 'with image tower', 'tokens', 'tokens per second', 'free greedy: per second',
+              'calls', 'free greedy: calls']
+    cells = []
+    for row in rows:
+        ratios = [f'{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})' for ratio in (row.ratio, row.whole_ratio)]
+        cells.append([
+            str(row.batch_size), row.setting, *(f'{seconds * 1e3:.0f} ms'
+                                                for seconds in (row.image, row.constrained, row.greedy)), *ratios,
+            str(row.tokens), f'{row.tokens / row.constrained:.0f}', f'{row.tokens / row.greedy:.0f}',
+            str(row.constrained_calls), str(row.greedy_calls)])
+    lines = [f'## Captions on the {DEVICES[device]}', '', *(f'- {line}' for line in machine), '']
+    return '\n'.join([*lines, *_table(header, cells)]) + '\n'
 
 
 def describe_versions() -> str:

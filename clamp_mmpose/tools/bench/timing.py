@@ -20,13 +20,14 @@ class Ratio(NamedTuple):
 def interleave(calls: Mapping[str, Callable[[], None]],
                rounds: int,
                *,
+               warm_up: int = WARM_UP,
                synchronize: Callable[[], None] | None = None) -> dict[str, list[float]]:
     """Seconds that each of ``calls`` took in each round, in which they take turns: A B, B A, A B ...
 
     ``synchronize`` waits for a device that computes on its own. What runs before the first round is not counted.
     """
     for call in calls.values():
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(rounds):

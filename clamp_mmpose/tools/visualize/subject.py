@@ -59,7 +59,8 @@ class Subject:
         initial_model = copy.deepcopy(config.model)
         model = load_model(config, args.checkpoint, args.device)
         dataset = _build_dataset(config, args)
-        names = getattr(model.neck if model.with_neck else model, 'keypoint_names', None)
+        names = getattr(model.neck, 'keypoint_names', None) if model.with_neck else None
+        names = names or getattr(getattr(model, 'codec', None), 'names', None)
         labels = keypoint_names(dataset.metainfo)
         if names and len(names) != len(labels):
             raise ValueError(f'{args.config} names {len(names)} keypoints, {", ".join(names)}, and its dataset '

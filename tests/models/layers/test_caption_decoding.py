@@ -23,11 +23,13 @@ pytest.importorskip('transformers')
 STYLES = ['text', 'simple_text', 'visibility_text', 'simple_visibility_text', 'normalized_text',
           'normalized_simple_text', 'single']
 # Captions that a trained model learns; with missing joints they have different lengths.
-TRAINED = dict(
+FAST = dict(
     all=dict(style='simple_text', missing='forbid'),
     some=dict(joints=['rankl', 'rknee', 'upper_neck', 'head', 'lwri', 'relb']),
-    visibility=dict(style='simple_visibility_text'),
-    normalized=dict(style='normalized_simple_text', missing='forbid'),
+    normalized=dict(style='normalized_text', missing='forbid', joints=['head', 'rknee', 'lelb']),
+)
+SLOW = dict(
+    visibility=dict(style='visibility_text'),
     single=dict(style='single'),
     wide=dict(input_size=(1920, 40), style='simple_text'),
 )
@@ -45,7 +47,7 @@ def trained(tmp_path_factory):
     def train(name):
         if name not in models:
             torch.manual_seed(0)
-            codec = CaptionPose(**TRAINED[name])
+            codec = CaptionPose(**{**FAST, **SLOW}[name])
             tokenizer = bert_tokenizer(tmp_path_factory.mktemp(name))
             points, there = random_poses(codec, 6, missing=0 if codec.missing == 'forbid' else 0.25)
             captions = [codec.write(*pose) for pose in zip(points, there)]
@@ -57,7 +59,7 @@ def trained(tmp_path_factory):
     return train
 
 
-@pytest.mark.parametrize('name', TRAINED)
+@pytest.mark.parametrize('name', [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_trained_model_writes_the_same_as_free_greedy_decoding_with_at_most_half_the_calls(trained, name):
     _, grammar, model, embeds, captions = trained(name)
     free = [greedy_without_cache(model, embed, end=grammar.end_token, most=150) for embed in embeds]
@@ -131,13 +133,14 @@ def test_a_random_model_never_writes_a_caption_that_does_not_parse(style, missin
 
 @pytest.mark.parametrize('broken', [torch.nan, torch.inf])
 def test_a_model_of_nan_and_infinity_writes_captions_that_parse(broken, tmp_path):
-    codec = CaptionPose((40, 30))
+    codec = CaptionPose((40, 30), missing='forbid')
     grammar = CaptionGrammar(codec, bert_tokenizer(tmp_path))
     model = random_model(grammar, 0)
     torch.nn.init.constant_(model.cls.predictions.transform.dense.weight, broken)
     output = decode_captions(model, torch.randn(2, 4, 24), grammar=grammar)
     assert all(report.ok for report in codec.decode(output.captions).report)
-    assert not np.isinf(output.slot_probabilities).any()
+    valid = codec.decode(output.captions).valid
+    assert valid.all() and np.isfinite(output.slot_probabilities[valid]).all()
 
 
 @torch.no_grad()
@@ -153,7 +156,7 @@ def reference(model, embeds, codec, grammar):
     while True:
         logits = model(input_ids=torch.tensor([[model.config.bos_token_id, *tokens]]),
                        encoder_hidden_states=embeds[None], use_cache=False).logits[0, -1].double()
-        allowed = sorted({caption[len(tokens)] for caption in language if caption[:len(tokens)] == tuple(tokens)})
+        allowed = sorted({caption[len(tokens)] for caption in language})
         probabilities = logits[allowed].softmax(0)
         best = int(probabilities.argmax())
         digit = np.array([words[token].removeprefix('##').isdigit() for token in allowed])
@@ -165,6 +168,7 @@ def reference(model, embeds, codec, grammar):
         factors.append((number, name))
         if allowed[best] == grammar.end_token:
             return tokens, factors
+        language = [caption for caption in language if caption[len(tokens)] == allowed[best]]
         tokens.append(allowed[best])
 
 
@@ -174,7 +178,8 @@ def every_caption(codec, tokenizer):
         parts = [piece.choices if hasattr(piece, 'choices') else (piece.text, ) for piece in template]
         texts = [''.join(part) for part in itertools.product(*parts)]
         joints.append(['', *texts] if codec.missing == 'skip' else texts)
-    return [(*encode(tokenizer, ''.join(parts)), tokenizer.sep_token_id) for parts in itertools.product(*joints)]
+    captions = [''.join(parts) for parts in itertools.product(*joints)]
+    return [(*ids, tokenizer.sep_token_id) for ids in encode(tokenizer, captions)]
 
 
 @pytest.mark.parametrize('missing', ['skip', 'forbid'])
@@ -183,9 +188,11 @@ def test_tokens_and_probabilities_are_those_of_whole_passes_over_all_captions(mi
     # Without two-digit tails each number can be split in one way only.
     words = [word for word in bert_words() if not (word.startswith('##') and word[2:].isdigit())]
     words = [word for word in words if not (word.isdigit() and 10 <= int(word) <= 12)] + [f'##{i}' for i in range(3)]
-    codec = CaptionPose((13, 4), names=['rknee', 'rhip', 'head'], joints=[0, 1], missing=missing)
+    codec = CaptionPose((4, 12), names=['rknee', 'rhip', 'head'], joints=[0, 1], missing=missing)
     grammar = CaptionGrammar(codec, bert_tokenizer(tmp_path, words))
     model, embeds = random_model(grammar, seed), torch.randn(2, 4, 24)
+    with torch.no_grad():  # 1, which can go on to 10 and 11
+        model.cls.predictions.decoder.bias[grammar.tokenizer.convert_tokens_to_ids('1')] += 1 + seed
     output = decode_captions(model, embeds, grammar=grammar)
     for row in range(2):
         tokens, factors = reference(model, embeds[row], codec, grammar)
@@ -316,7 +323,7 @@ def test_beam_search_writes_the_learned_captions_with_the_probabilities_of_greed
 
 
 def test_probabilities_of_constrained_and_free_decoding_agree(trained):
-    for name in TRAINED:
+    for name in FAST:
         _, grammar, model, embeds, _ = trained(name)
         constrained = decode_captions(model, embeds, grammar=grammar, tolerance=2)
         greedy = decode_captions(model, embeds, grammar=grammar, tolerance=2, mode='greedy')
@@ -384,7 +391,7 @@ def test_a_batch_of_no_images_has_no_captions(tmp_path):
 def test_positions_that_just_hold_the_usual_captions_are_enough(tmp_path):
     codec = CaptionPose((384, 384), missing='forbid')
     grammar = CaptionGrammar(codec, bert_tokenizer(tmp_path, bert_words()))
-    for seed in range(4):
+    for seed in range(2):
         model = random_model(grammar, seed, positions=134)
         for mode in ('constrained', 'greedy'):
             output = decode_captions(model, torch.randn(2, 4, 24), grammar=grammar, mode=mode)

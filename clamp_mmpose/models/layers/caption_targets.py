@@ -15,12 +15,11 @@ IGNORED = -100  # torch's own mark for a label that has no loss
 class CaptionTargets(NamedTuple):
     """Captions as a decoder learns them: each token from those before it. L is the longest caption's length.
 
-    tokens: (B, L), the start token, the caption, padding. mask: (B, L), 0 at padding. labels: (B, L), the caption and
-    the end token, then IGNORED. numbers: (B, L) bool, labels that are pieces of a number.
+    tokens: (B, L), the start token, the caption, padding, which nothing in front of it sees. labels: (B, L), the
+    caption and the end token, then IGNORED. numbers: (B, L) bool, labels that are pieces of a number.
     """
 
     tokens: Tensor
-    mask: Tensor
     labels: Tensor
     numbers: Tensor
 
@@ -59,11 +58,10 @@ def caption_targets(captions: Sequence[str], tokenizer, *, start: int, end: int,
             raise ValueError(f'the vocabulary lacks words of the caption {caption[:200]!r}')
         rows.append((ids, number_tokens(tokenizer.convert_ids_to_tokens(ids))))
     length = 1 + max(len(ids) for ids, _ in rows)
-    tokens, labels, numbers, mask = [], [], [], []
+    tokens, labels, numbers = [], [], []
     for ids, marks in rows:
         gap = length - 1 - len(ids)
         tokens.append([start, *ids] + gap * [padding])
-        mask.append((1 + len(ids)) * [1] + gap * [0])
         labels.append([*ids, end] + gap * [IGNORED])
         numbers.append([*marks, False] + gap * [False])
-    return CaptionTargets(*(torch.tensor(part, device=device) for part in (tokens, mask, labels, numbers)))
+    return CaptionTargets(*(torch.tensor(part, device=device) for part in (tokens, labels, numbers)))

@@ -103,8 +103,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         targets = caption_targets([_caption(sample) for sample in data_samples], self.architecture.tokenizer,
                                   start=text.bos_token_id, end=text.sep_token_id, padding=text.pad_token_id,
                                   most=text.max_position_embeddings, device=inputs.device)
-        logits = self.blip.text_decoder(input_ids=targets.tokens, attention_mask=targets.mask,
-                                        encoder_hidden_states=image, use_cache=False).logits
+        logits = self.blip.text_decoder(input_ids=targets.tokens, encoder_hidden_states=image, use_cache=False).logits
         return targets.losses(logits, digit_weight=self.digit_weight, label_smoothing=self.label_smoothing)
 
     def predict(self, inputs: Tensor, data_samples: list) -> list:

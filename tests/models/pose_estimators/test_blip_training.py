@@ -65,6 +65,7 @@ def test_digits_weigh_what_is_asked(make, batch):
     number_mean = (parts[1.0] * (names + numbers) - name_mean * names) / numbers
     expected = (names * name_mean + 3 * numbers * number_mean) / (names + 3 * numbers)
     torch.testing.assert_close(parts[3.0], expected, rtol=1e-5, atol=0)
+    assert abs(parts[3.0] - parts[1.0]) > 1e-3
 
 
 def _extra_pieces(model):

@@ -9,10 +9,11 @@ from .position_table import resize_position_table
 from .prompt_encoder import PromptEncoder
 from .score_map import compute_score_map
 from .score_map_upsampler import ScoreMapUpsampler
+from .spatial_prior import SpatialPrior
 from .vit_pyramid import ViTPyramid
 
 __all__ = [
     'ContextDecoder', 'DenseAttentionPool', 'DenseProjection', 'EvalCache', 'PackedPrompts', 'PromptEncoder',
-    'ScoreMapUpsampler', 'ViTPyramid', 'compute_score_map', 'full_precision', 'resize_position_table',
+    'ScoreMapUpsampler', 'SpatialPrior', 'ViTPyramid', 'compute_score_map', 'full_precision', 'resize_position_table',
     'sample_bilinear', 'sample_released'
 ]

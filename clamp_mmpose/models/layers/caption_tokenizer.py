@@ -55,7 +55,7 @@ def _caption_words(template: Sequence) -> list[str]:
     texts = [piece.text.lower() for piece in template if hasattr(piece, 'text')]
     # Of a decimal its punctuation; its digits are spelled.
     texts += {re.sub(r'[0-9]+', ' ', choice) for choice in choices}
-    words = [word for text in texts for word, _ in split(text)] + [choice for choice in choices if _is_number(choice)]
+    words = [word for text in texts for word, _ in split(text)] + [choice for choice in choices if is_number(choice)]
     digits = [str(digit) for digit in range(10)]
     return list(dict.fromkeys(words + digits + [f'##{digit}' for digit in digits]))
 
@@ -86,9 +86,9 @@ def number_tokens(tokens: Sequence[str]) -> list[bool]:
     marks = []
     for token in tokens:
         piece = token[2:] if token.startswith('##') else token
-        marks.append(_is_number(piece) and (piece is token or bool(marks and marks[-1])))
+        marks.append(is_number(piece) and (piece is token or bool(marks and marks[-1])))
     return marks
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()

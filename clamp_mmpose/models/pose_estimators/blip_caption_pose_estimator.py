@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from mmengine.model import initialize
 from mmengine.structures import InstanceData
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import KEYPOINT_CODECS, MODELS
@@ -16,6 +18,8 @@ from ..layers.caption_decoding import decode_captions
 from ..layers.caption_grammar import CaptionGrammar
 from ..layers.caption_targets import caption_targets
 from ..layers.caption_tokenizer import make_tokenizer, vocabulary_words
+from ..layers.keypoint_patch_loss import KeypointPatchLoss
+from ..layers.number_noise import NumberNoise
 
 DECODINGS = ('constrained', 'greedy', 'beam')
 
@@ -43,6 +47,10 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         label_smoothing: of the loss, whatever the config of BLIP says. It was pre-trained with 0.1; poses are exact.
         frozen: modules or parameters of BLIP that are not trained, such as 'vision_model' or
             'text_decoder.bert.embeddings' (whose table of words is the output layer's too).
+        context_noise: for models without pretrained weights, arguments of :class:`NumberNoise`, so that a joint is
+            learnt from the image and not from the joints in front of it; the labels stay.
+        patch_loss_weight: for models without pretrained weights, of :class:`KeypointPatchLoss`, which has no part in
+            predictions.
         gradient_checkpointing: computes activations again in the backward pass, to save memory.
         backbone: leave empty. MMPose's ``init_model`` does without no ``backbone=dict()`` in a config.
         test_cfg: ``decoding``, 'constrained', 'greedy' or 'beam' with ``num_beams``. ``tolerance``, in input pixels: a
@@ -60,6 +68,8 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
                  digit_weight: float = 1.0,
                  label_smoothing: float = 0.0,
                  frozen: Sequence[str] = (),
+                 context_noise: dict | None = None,
+                 patch_loss_weight: float = 0.0,
                  gradient_checkpointing: bool = False,
                  backbone: dict | None = None,
                  train_cfg: dict | None = None,
@@ -67,7 +77,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None,
                  metainfo: dict | None = None) -> None:
-        _check_arguments(backbone, init_cfg, digit_weight, label_smoothing, test_cfg or {})
+        _check_arguments(backbone, init_cfg, digit_weight, label_smoothing, patch_loss_weight, test_cfg or {})
         # MMPose's estimators have both; here they are one, `blip`.
         super().__init__(dict(type=nn.Identity), head=dict(type=nn.Identity), train_cfg=train_cfg, test_cfg=test_cfg,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg, metainfo=metainfo)
@@ -76,7 +86,8 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         self.pretrained = pretrained
         self.digit_weight, self.label_smoothing = digit_weight, label_smoothing
         self.frozen, self.gradient_checkpointing = tuple(frozen), gradient_checkpointing
-        self.architecture = self.grammar = None
+        self.context_noise, self.patch_loss_weight = context_noise, patch_loss_weight
+        self.architecture = self.grammar = self.number_noise = self.patch_loss = None
         self.blip, self.unbuilt = _Unbuilt(), ''
         try:
             self._build(self._find_architecture(blip, vocabulary))
@@ -100,11 +111,20 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         """The language-model loss, and how many tokens, and pieces of numbers, are right given those before them."""
         image = self.extract_feat(inputs)
         text = self.blip.config.text_config
-        targets = caption_targets([_caption(sample) for sample in data_samples], self.architecture.tokenizer,
-                                  start=text.bos_token_id, end=text.sep_token_id, padding=text.pad_token_id,
+        captions = [_caption(sample) for sample in data_samples]
+        targets = caption_targets(captions, self.architecture.tokenizer, start=text.bos_token_id,
+                                  end=text.sep_token_id, padding=text.pad_token_id,
                                   most=text.max_position_embeddings, device=inputs.device)
-        logits = self.blip.text_decoder(input_ids=targets.tokens, encoder_hidden_states=image, use_cache=False).logits
-        return targets.losses(logits, digit_weight=self.digit_weight, label_smoothing=self.label_smoothing)
+        tokens = targets.tokens
+        if self.number_noise is not None:  # a token is the label of the one in front of it
+            tokens = self.number_noise(tokens, F.pad(targets.numbers, (1, 0))[:, :-1])
+        logits = self.blip.text_decoder(input_ids=tokens, encoder_hidden_states=image, use_cache=False).logits
+        losses = targets.losses(logits, digit_weight=self.digit_weight, label_smoothing=self.label_smoothing)
+        if self.patch_loss is not None:
+            decoded = self.codec.decode(captions)
+            keypoints, labelled = (torch.from_numpy(part).to(image.device) for part in decoded[:2])
+            losses['loss_patch'] = self.patch_loss_weight * self.patch_loss(image, keypoints, labelled)
+        return losses
 
     def predict(self, inputs: Tensor, data_samples: list) -> list:
         """Writes a caption for each image and reads the pose out of it.
@@ -142,8 +162,8 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         self._require_built()
         if self.pretrained is not None:
             load_blip_weights(self.blip, self.pretrained)
-        if self.init_cfg is not None:
-            super().init_weights()
+        if self.init_cfg is not None:  # and no more: transformers' own init_weights would follow in MMEngine's
+            initialize(self, self.init_cfg)
         self._is_init = True
 
     def train(self, mode: bool = True) -> BLIPCaptionPoseEstimator:
@@ -185,6 +205,13 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             blip.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
         self.architecture, self.unbuilt = architecture, ''
         self.blip = blip.to(stand_in)
+        if self.context_noise is not None:
+            self.number_noise = NumberNoise(architecture.tokenizer, **self.context_noise)
+        if self.patch_loss_weight:
+            vision, size = config.vision_config, self.codec.input_size
+            self.patch_loss = KeypointPatchLoss(
+                vision.hidden_size, self.codec.num_keypoints, input_size=size,
+                grid=tuple(side // vision.patch_size for side in size)).to(stand_in)
         self.train(self.training)
 
     def _require_built(self) -> None:
@@ -250,13 +277,15 @@ def _check_image_size(blip: nn.Module, input_size: tuple[int, int]) -> None:
 
 
 def _check_arguments(backbone: dict | None, init_cfg: dict | None, digit_weight: float, label_smoothing: float,
-                     test_cfg: Mapping) -> None:
+                     patch_loss_weight: float, test_cfg: Mapping) -> None:
     if backbone:
         raise ValueError(f'backbone={backbone} must be empty; the image tower is that of BLIP')
-    if init_cfg and init_cfg.get('type') != 'Pretrained':
-        raise ValueError(f"init_cfg={init_cfg} must be of type 'Pretrained'; BLIP initialises itself otherwise")
+    if init_cfg and init_cfg.get('type') not in ('Pretrained', 'SpatialPrior'):
+        raise ValueError(f"init_cfg={init_cfg} must be of type 'Pretrained' or 'SpatialPrior'; BLIP initialises itself")
     if digit_weight <= 0:
         raise ValueError(f'digit_weight={digit_weight} must be more than 0')
+    if patch_loss_weight < 0:
+        raise ValueError(f'patch_loss_weight={patch_loss_weight} must be 0 or more')
     if not 0 <= label_smoothing < 1:
         raise ValueError(f'label_smoothing={label_smoothing} must be in [0, 1)')
     _check_test_cfg(test_cfg)

@@ -158,6 +158,19 @@ def test_a_json_counts_images_with_one_record(write):
     assert any('does not say who is alone' in remark for remark in files.remarks)
 
 
+def test_files_of_the_command_keep_marks_and_videos_when_they_are_divided_again(tmp_path, run):
+    path = Release([f'video{number}' for number in range(8)]).people(12, images_per_video=3).people(
+        4, visible=0, images_per_video=2).write(tmp_path / 'mpii.mat')
+    assert run(path)[0] == 0
+    files = [tmp_path / f'mpii_captions_{part}.json' for part in ('train', 'val')]
+    by_video = prepare_captions(files, by='video')
+    assert not {person.video for person in by_video.train} & {person.video for person in by_video.val}
+    again, first = prepare_captions(files, require_visible=True), prepare_captions([path], require_visible=True)
+    for name in ('mpii_captions-visible_train.json', 'mpii_captions-visible_val.json'):
+        assert again.contents[name] == first.contents[name]
+    assert again.counts['with all sixteen joints marked visible'] == 12
+
+
 def test_files_that_overlap_are_one_and_their_order_does_not_matter(write):
     train, val = records(10)[:8], records(10)[6:]
     paths = [write(train), write(val, 'mpii_val.json')]
@@ -173,6 +186,8 @@ def test_files_that_overlap_are_one_and_their_order_does_not_matter(write):
     (json.dumps([dict(image='1.jpg', center=[1, 2], scale=1)]), 'no joints and joints_vis; the test images have no'),
     (json.dumps([dict(RECORD, image='1.jpg', joints=[[1, 2]])]), 'joints of 1.jpg must be 16 x 2 numbers'),
     (json.dumps([dict(RECORD, image='1.jpg', center=[1, 'a'])]), 'center of 1.jpg must be 2 numbers'),
+    (json.dumps([dict(RECORD, image='1.jpg', is_visible=[1])]), 'is_visible of 1.jpg must be 16 numbers'),
+    (json.dumps([dict(RECORD, image='1.jpg', video=3)]), 'video of 1.jpg must be a name'),
     (json.dumps([dict(RECORD, image=5)]), 'image=5 must be the name of a file'),
     (json.dumps(records(1)), '1 people of 1 image cannot be divided'),
 ])
@@ -198,6 +213,7 @@ def test_what_a_json_does_not_say_and_values_out_of_range(write, run, options, s
 def test_files_that_are_not_there_or_do_not_go_together(write, release, run, tmp_path):
     assert run(tmp_path / 'none.mat')[::2] == (
         2, f'prepare-mpii-captions: error: {tmp_path / "none.mat"} is not there\n')
+    assert run(tmp_path)[::2] == (2, f'prepare-mpii-captions: error: {tmp_path} is a folder, not a file\n')
     status, _, err = run(release, write(records(5)))
     assert status == 2 and 'has all of MPII: give it alone, or json files alone' in err
 

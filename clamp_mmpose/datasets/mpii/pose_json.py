@@ -16,8 +16,9 @@ _FIELDS = ('image', 'joints', 'joints_vis', 'center', 'scale')
 def read_pose_json(paths: Sequence[Path]) -> tuple[list[MpiiPerson], dict, list]:
     """The people of whose image the files have one record, what comes nearest to ``single_person``, which they lack.
 
-    A record that stands in two files, such as those of trainval, is one. Returns the people, how many images were left
-    at each step, and remarks. Raises ValueError when a file has another layout.
+    ``is_visible`` and ``video`` are read where a record has them, as those of ``prepare_captions`` do. A record that
+    stands in two files, such as those of trainval, is one. Returns the people, how many images were left at each step,
+    and remarks. Raises ValueError when a file has another layout.
     """
     records, repeated = {}, 0
     for path in paths:
@@ -40,7 +41,9 @@ def _person(record: dict) -> MpiiPerson:
     joints = np.array(record['joints'], dtype=float)
     joints[np.array(record['joints_vis']) <= 0] = np.nan
     center = tuple(record['center'])
-    return MpiiPerson(record['image'], joints, None, None if -1 in center else center, float(record['scale']))
+    marked = np.array(record['is_visible'], dtype=float) > 0 if 'is_visible' in record else None
+    return MpiiPerson(record['image'], joints, marked, None if -1 in center else center, float(record['scale']),
+                      video=record.get('video'))
 
 
 def _load(path: Path) -> list[dict]:
@@ -67,7 +70,10 @@ def check_record(record) -> str:
         return f'a record has no {" and ".join(missing)}{test}'
     if not isinstance(record['image'], str) or not record['image']:
         return f'image={record["image"]!r} must be the name of a file'
-    for name, shape in (('joints', (NUM_JOINTS, 2)), ('joints_vis', (NUM_JOINTS, )), ('center', (2, )), ('scale', ())):
+    for name, shape in (('joints', (NUM_JOINTS, 2)), ('joints_vis', (NUM_JOINTS, )), ('center', (2, )), ('scale', ()),
+                        ('is_visible', (NUM_JOINTS, ))):
+        if name not in record:  # is_visible is ours, and only where MPII's file was read
+            continue
         try:
             fits = np.array(record[name], dtype=float).shape == shape
         except (TypeError, ValueError):
@@ -75,4 +81,6 @@ def check_record(record) -> str:
         if not fits:
             size = ' x '.join(map(str, shape))
             return f'{name} of {record["image"]} must be {f"{size} numbers" if size else "a number"}'
+    if not isinstance(record.get('video', ''), str):
+        return f'video of {record["image"]} must be a name'
     return ''

@@ -45,13 +45,13 @@ def prepare_captions(paths: Sequence[Path], *, require_visible: bool = False, pe
     is_release = [path.suffix == '.mat' for path in paths]
     if any(is_release) and len(paths) > 1:
         raise ValueError(f'{paths[is_release.index(True)]} has all of MPII: give it alone, or json files alone')
-    if not all(is_release):
-        for asked, option in ((require_visible, '--require-visible'), (by == 'video', '--split-by video')):
-            if asked:
-                raise ValueError(f"{option} needs MPII's mpii_human_pose_v1_u12_1.mat: MMPose's json has neither "
-                                 'is_visible nor the video of an image')
     sources = [dict(file=path.name, sha256=hashlib.sha256(_read(path)).hexdigest()) for path in paths]
     people, counts, remarks = read_release(paths[0]) if any(is_release) else read_pose_json(paths)
+    needed = (('--require-visible', require_visible, 'marked'), ('--split-by video', by == 'video', 'video'))
+    for option, asked, field in needed:
+        if asked and not any(is_release) and all(getattr(person, field) is None for person in people):
+            raise ValueError(f"{option} needs MPII's mpii_human_pose_v1_u12_1.mat, or json made from it by this "
+                             "command: MMPose's json has neither is_visible nor the video of an image")
     people = _select(people, counts, remarks, require_visible)
     if by == 'video':
         people = _with_video(people, remarks)
@@ -116,5 +116,5 @@ def _encode(train: list, val: list, stem: str, sources: list, arguments: dict, c
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise FileNotFoundError(f'{path} is not there')
+        raise FileNotFoundError(f'{path} is a folder, not a file' if path.is_dir() else f'{path} is not there')
     return path.read_bytes()

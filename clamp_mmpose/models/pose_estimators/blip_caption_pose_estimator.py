@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -20,8 +19,7 @@ from ..layers.caption_targets import caption_targets
 from ..layers.caption_tokenizer import make_tokenizer, vocabulary_words
 from ..layers.keypoint_patch_loss import KeypointPatchLoss
 from ..layers.number_noise import NumberNoise
-
-DECODINGS = ('constrained', 'greedy', 'beam')
+from .caption_arguments import check_arguments, check_image_size, check_test_cfg
 
 
 @MODELS.register_module()
@@ -77,7 +75,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None,
                  metainfo: dict | None = None) -> None:
-        _check_arguments(backbone, init_cfg, digit_weight, label_smoothing, patch_loss_weight, test_cfg or {})
+        check_arguments(backbone, init_cfg, digit_weight, label_smoothing, patch_loss_weight, test_cfg or {})
         # MMPose's estimators have both; here they are one, `blip`.
         super().__init__(dict(type=nn.Identity), head=dict(type=nn.Identity), train_cfg=train_cfg, test_cfg=test_cfg,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg, metainfo=metainfo)
@@ -133,7 +131,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
         ``caption``, ``tokens``, ``ok`` (it parses whole), ``report`` (what else is in it), ``calls`` of the decoder,
         for all images of the batch, and ``attention`` on request.
         """
-        _check_test_cfg(self.test_cfg)
+        check_test_cfg(self.test_cfg)
         image = self.extract_feat(inputs)
         tolerance = self.test_cfg.get('tolerance', 0.02 * max(self.codec.input_size))
         output = decode_captions(
@@ -193,7 +191,7 @@ class BLIPCaptionPoseEstimator(TopdownPoseEstimator):
             config.text_config.max_position_embeddings - 1)  # one is the start token's
         config.text_config.label_smoothing = self.label_smoothing
         blip = architecture.build()
-        _check_image_size(blip, self.codec.input_size)
+        check_image_size(blip, self.codec.input_size)
         parameters = dict(blip.named_parameters())
         for prefix in self.frozen:
             if not any(_is_under(name, [prefix]) for name in parameters):
@@ -262,39 +260,3 @@ def _caption(sample) -> str:
         raise ValueError("a data sample has no caption, or several; the pipeline needs dict(type='GenerateTarget', "
                          'encoder=codec) with the codec CaptionPose, and one person or animal for each image')
     return labels.caption[0]
-
-
-def _check_image_size(blip: nn.Module, input_size: tuple[int, int]) -> None:
-    vision = blip.config.vision_config
-    if any(side % vision.patch_size for side in input_size):
-        raise ValueError(f'input_size={tuple(input_size)} of the codec must be multiples of the patch size, '
-                         f'{vision.patch_size}')
-    other = tuple(input_size) != (vision.image_size, vision.image_size)
-    if other and 'interpolate_pos_encoding' not in inspect.signature(blip.vision_model.forward).parameters:
-        raise ValueError(f'input_size={tuple(input_size)} of the codec is not the {vision.image_size}x'
-                         f'{vision.image_size} of BLIP, and this transformers cannot interpolate its positions: '
-                         "pip install 'transformers>=4.45'")
-
-
-def _check_arguments(backbone: dict | None, init_cfg: dict | None, digit_weight: float, label_smoothing: float,
-                     patch_loss_weight: float, test_cfg: Mapping) -> None:
-    if backbone:
-        raise ValueError(f'backbone={backbone} must be empty; the image tower is that of BLIP')
-    if init_cfg and init_cfg.get('type') not in ('Pretrained', 'SpatialPrior'):
-        raise ValueError(f"init_cfg={init_cfg} must be of type 'Pretrained' or 'SpatialPrior'; BLIP initialises itself")
-    if digit_weight <= 0:
-        raise ValueError(f'digit_weight={digit_weight} must be more than 0')
-    if patch_loss_weight < 0:
-        raise ValueError(f'patch_loss_weight={patch_loss_weight} must be 0 or more')
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f'label_smoothing={label_smoothing} must be in [0, 1)')
-    _check_test_cfg(test_cfg)
-
-
-def _check_test_cfg(test_cfg: Mapping) -> None:
-    if test_cfg.get('flip_test'):
-        raise ValueError('flip_test=True of test_cfg: the captions of an image and its mirror image cannot be averaged '
-                         'as heatmaps are; leave it out')
-    decoding = test_cfg.get('decoding', 'constrained')
-    if decoding not in DECODINGS:
-        raise ValueError(f'decoding={decoding!r} of test_cfg must be one of {DECODINGS}')

@@ -207,3 +207,44 @@ def test_a_pipeline_without_captions_is_named(make, batch):
     del data['data_samples'][0].gt_instance_labels
     with pytest.raises(ValueError, match='GenerateTarget'):
         _losses(model, data)
+
+
+def test_noise_in_the_context_changes_what_is_read_and_not_what_is_to_be_written(make, batch):
+    plain = make()
+    data = batch(plain)
+    without = _losses(plain, data)['loss_caption']
+    torch.testing.assert_close(_losses(make(context_noise=dict(probability=0., std=9)), data)['loss_caption'], without)
+    torch.manual_seed(0)
+    noisy = _losses(make(context_noise=dict(probability=1., std=9)), data)['loss_caption']
+    assert abs(float(noisy - without)) > 1e-4
+
+    # The first number comes before any other, so nothing that it is written from is moved.
+    seen = []
+    model = make(context_noise=dict(probability=1., std=9))
+    model.blip.text_decoder.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs['input_ids']), with_kwargs=True)
+    _losses(model, data)
+    tokenizer = model.architecture.tokenizer
+    captions = [sample.gt_instance_labels.caption[0] for sample in data['data_samples']]
+    for row, caption in zip(seen[0].tolist(), captions):
+        words = tokenizer.convert_ids_to_tokens(tokenizer.encode(caption, add_special_tokens=False))
+        read = tokenizer.convert_ids_to_tokens(row[1:1 + len(words)])
+        moved = [(a, b) for a, b in zip(words, read) if a != b]
+        assert moved and all(a.isdigit() and b.isdigit() for a, b in moved)
+
+
+def test_the_loss_of_the_patches_reaches_the_image_tower_alone(make, batch):
+    model = make(patch_loss_weight=0.5)
+    losses = _losses(model, batch(model))
+    losses['loss_patch'].backward()
+    reached = {name.split('.')[1] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert reached == {'vision_model', 'layer'}
+    twice = make(patch_loss_weight=1.0)
+    twice.load_state_dict(model.state_dict())
+    torch.testing.assert_close(_losses(twice, batch(model))['loss_patch'], 2 * losses['loss_patch'])
+    assert not [key for key in make().state_dict() if 'patch_loss' in key]
+
+
+def test_a_wrong_weight_of_the_patches_is_named():
+    with pytest.raises(ValueError, match='patch_loss_weight=-1'):
+        MODELS.build(tiny_blip_model(patch_loss_weight=-1))

@@ -108,7 +108,10 @@ def _describe(pose: MaskedPose, before: MaskedPose) -> str:
         error = nanmean(pose.error, 0)
         return '' if np.isnan(error) else f'mean error {error:.1f}'
     if not pose.view.annotated:
-        return f'moved by {nanmean(pose.moved, 0):.1f} px{lost}'
+        moved = nanmean(pose.moved, 0)
+        return ('nothing to compare' if np.isnan(moved) else f'moved by {moved:.1f} px') + lost
+    if np.isnan(pose.error).all():
+        return f'no labelled keypoint is predicted{lost}'
     both = np.isfinite(pose.error) & np.isfinite(before.error)
     inside, outside = both & pose.hidden, both & ~pose.hidden
     words = [f'mean error {nanmean(pose.error, 0):.1f}']

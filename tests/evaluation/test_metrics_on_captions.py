@@ -91,3 +91,12 @@ def test_ap(coco_file, metric):
 def test_other_errors_of_mmpose(number, kind):
     assert evaluate(kind, mpii_samples(), MPII)[number] < 1e-3
     assert evaluate(kind, mpii_samples(shift=100), MPII)[number] > 0.05
+
+
+def test_pck_of_the_box_goes_beside_pckh_with_a_prefix():
+    settings = [dict(type='mmpose.CaptionPoseMetric'), dict(type='mmpose.ZeroBasedMpiiPCKAccuracy')]
+    box = dict(type='mmpose.PCKAccuracy', thr=0.05)
+    found = evaluate([*settings, dict(box, prefix='box')], mpii_samples(), MPII)
+    assert found['box/PCK'] == 1 and found['PCK'] == 100 and found['caption/exact'] == 1
+    with pytest.raises(ValueError, match='different prefixes'):
+        evaluate([*settings, box], mpii_samples(), MPII)

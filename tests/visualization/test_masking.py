@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -131,6 +133,17 @@ def test_the_table_has_a_row_for_each_keypoint_and_part(tmp_path):
     assert [float(value) for value in knee[4:]] == pytest.approx(
         [found[None].error[1], found['knee'].error[1], found['knee'].moved[1]], rel=1e-3)
     assert rows[3][4:6] == ['', ''] and rows[15][4:] == ['', '', ''] and rows[16][3] == ''
+
+
+@pytest.mark.parametrize('annotated, words', [
+    (True, 'no labelled keypoint is predicted\n15 keypoints no longer written'),
+    (False, 'nothing to compare\n15 keypoints no longer written'),
+])
+def test_a_prediction_of_nothing_is_said_in_words(tmp_path, annotated, words):
+    _, found = predict(tmp_path, dict(knee=[1]), annotated=annotated)
+    nothing = np.full(16, np.nan)
+    found['knee'] = dataclasses.replace(found['knee'], error=nothing, moved=nothing)
+    assert draw_masking([found], META).axes[1].get_xlabel() == words
 
 
 @pytest.mark.parametrize('annotated', [True, False])

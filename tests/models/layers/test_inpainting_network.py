@@ -68,7 +68,7 @@ def test_a_window_computes_no_more_than_it_needs():
     x = torch.randn(1, 16, 12, 12)
     window = Window(40, 44, 32, 33)
     seen = input_window(layers, window, (12, 12))
-    # Rows 40-44 by hand: three convolutions 37-47, halved 18-24, two 16-26, halved 8-13, two 6-15, halved 3-8, two 1-10.
+    # Rows, by hand: three convolutions 37-47, halved 18-24, two 16-26, halved 8-13, two 6-15, halved 3-8, two 1-10.
     assert seen == Window(1, 10, 0, 8)
     broken = torch.full_like(x, float('nan'))
     seen.crop(broken).copy_(seen.crop(x))

@@ -22,10 +22,10 @@ def tiny_metta_model(stage: str = 'joint', *, num_keypoints: int = 5, codec: dic
             mean=[123.675, 116.28, 103.53],
             std=[58.395, 57.12, 57.375],
             bgr_to_rgb=True),
-        backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4, out_indices=(2, )),  # stride 16
+        backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4, strides=(1, 2, 2, 1)),  # stride 16
         head=dict(
             type='MeTTAHead',
-            in_channels=16,
+            in_channels=32,
             out_channels=num_keypoints,
             deconv_out_channels=(8, 8),
             deconv_kernel_sizes=(4, 4),

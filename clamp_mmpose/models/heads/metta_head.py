@@ -49,7 +49,8 @@ class MeTTAHead(HeatmapHead):
         inpainting: further arguments of :class:`InpaintingNetwork`.
         mask_side: share of height and width of the central patch that adaptation paints.
         random_mask_sides: the smallest and largest share for the patches of the joint stage, anywhere in the image.
-        inpainting_loss: 'l1' or 'mse', the mean over the missing pixels of the normalised image.
+        inpainting_loss: 'mse' or 'l1', the mean over the missing pixels of the normalised image. The slopes of 'l1' do
+            not tell how far a pixel is off, so that the second order of a meta stage hardly reaches ``inpainting``.
         adaptable: the modules of the head whose parameters adapt. Those of norms adapt only where the norm itself is
             named, such as 'conv_layers.1'.
         windowed: computes, where the patch is known, no more of the painted image than the patch needs. Values and
@@ -70,7 +71,7 @@ class MeTTAHead(HeatmapHead):
                  inpainting: dict | None = None,
                  mask_side: float = 0.5,
                  random_mask_sides: tuple[float, float] = (0.3, 0.7),
-                 inpainting_loss: str = 'l1',
+                 inpainting_loss: str = 'mse',
                  adaptable: Sequence[str] = ('conv_layers', 'self_supervised_layer'),
                  windowed: bool = True,
                  **kwargs) -> None:

@@ -17,7 +17,7 @@ from clamp_mmpose.models.heads.adaptable_head import (
     select,
 )
 from clamp_mmpose.models.layers.masks import central_patch, patch_masks
-from clamp_mmpose.testing import pack_batch, randomize, tiny_metta_model
+from clamp_mmpose.testing import calibrate_norms, pack_batch, randomize, tiny_metta_model
 
 
 def make(batch_size=2, dtype=torch.float64, **arguments):
@@ -25,8 +25,10 @@ def make(batch_size=2, dtype=torch.float64, **arguments):
     config = tiny_metta_model(head=arguments)['head']
     head = randomize(MODELS.build(config)).to(dtype).eval()
     generator = torch.Generator().manual_seed(1)
-    feats = (torch.randn(batch_size, 16, 4, 3, generator=generator, dtype=dtype), )
-    return head, feats, torch.randn(batch_size, 3, 64, 48, generator=generator, dtype=dtype)
+    feats = (torch.randn(batch_size, 32, 4, 3, generator=generator, dtype=dtype), )
+    images = torch.randn(batch_size, 3, 64, 48, generator=generator, dtype=dtype)
+    calibrate_norms(head, lambda: head.adaptation_loss(feats, images))
+    return head, feats, images
 
 
 def gradients(head, feats, images):
@@ -52,8 +54,7 @@ def test_a_step_of_the_auxiliary_loss_moves_the_prediction():
         before = head(feats)
     slopes = gradients(head, feats, images)
     assert all(slope.abs().max() > 0 for slope in slopes.values())
-    # Random weights have slopes of 1e-6.
-    adapted = {name: value - 1e4 * slopes[name] for name, value in head.adaptable_parameters().items()}
+    adapted = {name: value - 0.01 * slopes[name] for name, value in head.adaptable_parameters().items()}
     after = functional_call(head, adapted, (feats, ))
     assert (after - before).abs().max() > 1e-4
 
@@ -64,7 +65,7 @@ def test_the_auxiliary_loss_reaches_the_block_through_the_heatmaps_alone(windowe
     forward = head.bottleneck.forward
     monkeypatch.setattr(head.bottleneck, 'forward', lambda maps: forward(maps).detach())
     params = head.adaptable_parameters()
-    adapted = adapt(loss_of_one_image(head), params, prepare_adaptation(head, feats, images), images, lr=1e4, steps=1)
+    adapted = adapt(loss_of_one_image(head), params, prepare_adaptation(head, feats, images), images, lr=0.01, steps=1)
     for name, value in adapted.items():
         assert torch.equal(value, params[name].expand_as(value)), name
 
@@ -116,7 +117,7 @@ def test_the_joint_stage_draws_its_patches():
 def test_each_image_has_its_own_parameters_in_the_prediction():
     head, feats, images = make(batch_size=3)
     prepared = prepare_adaptation(head, feats, images)
-    adapted = adapt(loss_of_one_image(head), head.adaptable_parameters(), prepared, images, lr=1e4, steps=2)
+    adapted = adapt(loss_of_one_image(head), head.adaptable_parameters(), prepared, images, lr=0.01, steps=2)
     batched = forward_adapted(head, adapted, prepared)
     for index in range(3):
         alone = functional_call(head, {name: value[index] for name, value in adapted.items()},
@@ -132,7 +133,7 @@ def test_each_image_has_its_own_parameters_in_the_prediction():
 def test_adapting_lowers_the_loss_of_each_image():
     head, feats, images = make(batch_size=4)
     prepared = prepare_adaptation(head, feats, images)
-    adapted = adapt(loss_of_one_image(head), head.adaptable_parameters(), prepared, images, lr=0.01, steps=5)
+    adapted = adapt(loss_of_one_image(head), head.adaptable_parameters(), prepared, images, lr=1e-4, steps=5)
     losses = torch.func.vmap(loss_of_one_image(head))(adapted, prepared, images)
     assert (losses < head.adaptation_loss(feats, images)).all()
 
@@ -141,7 +142,7 @@ def test_the_supervised_loss_and_prediction_are_mmposes():
     config = tiny_metta_model()['head']
     head = randomize(MODELS.build(config)).eval()
     samples = pack_batch(config['decoder'], 5)['data_samples']
-    feats = (torch.randn(2, 16, 4, 4), )
+    feats = (torch.randn(2, 32, 4, 4), )
     losses = head.loss(feats, samples)
     target = torch.stack([sample.gt_fields.heatmaps for sample in samples])
     assert_close(losses['loss_kpt'], (head(feats) - target).square().mean())

@@ -1,0 +1,4 @@
+from .metta_pose_estimator import MeTTAPoseEstimator
+from .test_time_adaptation import TestTimeAdaptation
+
+__all__ = ['MeTTAPoseEstimator', 'TestTimeAdaptation']

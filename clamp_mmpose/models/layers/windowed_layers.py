@@ -39,11 +39,12 @@ def run_window(layers: Sequence[nn.Module], x: Tensor, window: Window, size: tup
     for layer, step in zip(layers, _plan(layers, window, size)):
         if isinstance(layer, nn.Conv2d):
             top, bottom, left, right = step.margin
-            if (top, left) == (bottom, right):
-                x = F.conv2d(x, layer.weight, layer.bias, layer.stride, (top, left), layer.dilation, layer.groups)
+            if _same_on_both_sides(layer, 0, x.shape[-2], top, bottom) and _same_on_both_sides(
+                    layer, 1, x.shape[-1], left, right):
+                padding = (top, left)
             else:
-                x = F.conv2d(F.pad(x, (left, right, top, bottom)), layer.weight, layer.bias, layer.stride, 0,
-                             layer.dilation, layer.groups)
+                x, padding = F.pad(x, (left, right, top, bottom)), 0
+            x = F.conv2d(x, layer.weight, layer.bias, layer.stride, padding, layer.dilation, layer.groups)
         elif isinstance(layer, nn.Upsample):
             x = step.margin.crop(layer(x))
         else:
@@ -90,6 +91,12 @@ def _before(layer: nn.Module, axis: int, start: int, stop: int, length: int) -> 
     factor = _factor(layer)
     first, last = start // factor, -(-stop // factor)
     return first, last, start - first * factor, stop - first * factor
+
+
+def _same_on_both_sides(layer: nn.Conv2d, axis: int, length: int, before: int, after: int) -> bool:
+    """Whether ``before`` zeros behind the input too leave the output as it is, so that nothing must be copied."""
+    free, stride = length + before - _extent(layer, axis), layer.stride[axis]
+    return (free + before) // stride == (free + after) // stride
 
 
 def _extent(layer: nn.Conv2d, axis: int) -> int:

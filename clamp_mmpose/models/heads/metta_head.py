@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
 from mmpose.utils.typing import Features
@@ -51,6 +52,7 @@ class MeTTAHead(HeatmapHead):
         random_mask_sides: the smallest and largest share for the patches of the joint stage, anywhere in the image.
         inpainting_loss: 'mse' or 'l1', the mean over the missing pixels of the normalised image. The slopes of 'l1' do
             not tell how far a pixel is off, so that the second order of a meta stage hardly reaches ``inpainting``.
+        perceptual_loss: config of :class:`PerceptualLoss`, added for the image with its painted patch; None for none.
         adaptable: the modules of the head whose parameters adapt. Those of norms adapt only where the norm itself is
             named, such as 'conv_layers.1'.
         windowed: computes, where the patch is known, no more of the painted image than the patch needs. Values and
@@ -72,6 +74,7 @@ class MeTTAHead(HeatmapHead):
                  mask_side: float = 0.5,
                  random_mask_sides: tuple[float, float] = (0.3, 0.7),
                  inpainting_loss: str = 'mse',
+                 perceptual_loss: dict | None = None,
                  adaptable: Sequence[str] = ('conv_layers', 'self_supervised_layer'),
                  windowed: bool = True,
                  **kwargs) -> None:
@@ -95,11 +98,18 @@ class MeTTAHead(HeatmapHead):
         self.mask_side = mask_side
         self.random_mask_sides = tuple(random_mask_sides)
         self.pixel_loss = _LOSSES[inpainting_loss]
+        self.perceptual_loss = None if perceptual_loss is None else MODELS.build(perceptual_loss)
         self.adaptable = tuple(adaptable)
         self.windowed = windowed
         for size in (mask_side, *random_mask_sides):
             central_patch((1, 1), size)  # refuses one larger than the image before the first batch comes
         self._check_adaptable()
+
+    @property
+    def default_init_cfg(self) -> list[dict]:
+        normal, constant = super().default_init_cfg
+        # Maps of nearly zero have no peak that the auxiliary loss could move.
+        return [dict(normal, override=dict(type='Kaiming', name='self_supervised_layer')), constant]
 
     def forward(self, feats: Features) -> Tensor:
         features, heatmaps = self._pose(self._frozen(feats))
@@ -120,7 +130,11 @@ class MeTTAHead(HeatmapHead):
         """(B, ): the loss of a patch of random size and place in each image, for the joint stage."""
         size = tuple(images.shape[-2:])
         mask = patch_masks(random_patches(len(images), size, self.random_mask_sides), size, images)
-        return self.pixel_loss(full_precision(self.inpaint(feats, images, mask)), images, mask)
+        painted = full_precision(self.inpaint(feats, images, mask))
+        loss = self.pixel_loss(painted, images, mask)
+        if self.perceptual_loss is not None:
+            loss = loss + self.perceptual_loss(torch.where(mask > 0, painted, images), images, update=self.training)
+        return loss
 
     def adaptable_parameters(self) -> dict[str, Tensor]:
         norms = {name for name, module in self.named_modules() if isinstance(module, (_NormBase, nn.GroupNorm))}
@@ -145,7 +159,13 @@ class MeTTAHead(HeatmapHead):
             painted = self.inpainting(feats.appearance, heatmaps, patch)
         else:
             painted = patch.crop(self.inpainting(feats.appearance, heatmaps))
-        return self.pixel_loss(full_precision(painted), patch.crop(images))
+        painted, missing = full_precision(painted), patch.crop(images)
+        loss = self.pixel_loss(painted, missing)
+        if self.perceptual_loss is not None:
+            H, W = images.shape[-2:]
+            margin = (patch.left, W - patch.right, patch.top, H - patch.bottom)
+            loss = loss + self.perceptual_loss(images + F.pad(painted - missing, margin), images)
+        return loss
 
     def _frozen(self, feats: Features) -> Tensor:
         return feats.features if isinstance(feats, PreparedFeatures) else self.deconv_layers(feats[-1])

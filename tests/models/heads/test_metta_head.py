@@ -150,6 +150,34 @@ def test_the_supervised_loss_and_prediction_are_mmposes():
     assert all(isinstance(p, InstanceData) and p.keypoints.shape == (1, 5, 2) for p in predictions)
 
 
+def test_a_fresh_head_has_maps_with_peaks():
+    config = tiny_metta_model(head=dict(conv_out_channels=(64, 64)))['head']
+    head = MODELS.build(config)
+    head.init_weights()
+    assert head.self_supervised_layer.weight.std() > 0.1
+    assert head.final_layer.weight.std() < 0.002
+    assert head.inpainting.decoder[0].weight.std() > 0.1
+
+
+def test_the_perceptual_loss_sees_the_image_with_its_painted_patch():
+    head, feats, images = make(perceptual_loss=dict(type='PerceptualLoss', loss_weight=0.1))
+    plain = copy.deepcopy(head)
+    plain.perceptual_loss = None
+    mask = patch_masks([central_patch((64, 48), 0.5)], (64, 48), images)
+    painted = torch.where(mask > 0, head.inpaint(feats, images, mask), images)
+    expected = plain.adaptation_loss(feats, images) + head.perceptual_loss(painted, images)
+    assert_close(head.adaptation_loss(feats, images), expected)
+    params = head.adaptable_parameters()
+    adapted = adapt(loss_of_one_image(head), params, prepare_adaptation(head, feats, images), images, lr=1e-3, steps=1)
+    assert not torch.equal(adapted['conv_layers.0.weight'][0], params['conv_layers.0.weight'])
+    means = head.perceptual_loss.means.clone()
+    head.auxiliary_loss(feats, images)
+    assert torch.equal(head.perceptual_loss.means, means)
+    head.train()
+    head.auxiliary_loss(feats, images)
+    assert (head.perceptual_loss.means != means).all()
+
+
 def test_half_precision_gives_full_precision_heatmaps():
     head, feats, images = make(dtype=torch.float32)
     with torch.autocast('cpu', torch.bfloat16):

@@ -18,9 +18,11 @@ def mim(*arguments, status=0):
     return process.stdout
 
 
-def losses(work_dir, epoch):
+LOSSES = ('loss', 'loss_kpt', 'loss_spatial', 'loss_feature', 'loss_score')
+
+
+def losses(work_dir, epoch, parts=LOSSES):
     """(loss, its parts) of each iteration of one epoch, as logged by the latest run in a work directory."""
     scalars = max(work_dir.glob('*/vis_data/scalars.json'), key=lambda path: path.stat().st_mtime)
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
-    parts = ('loss', 'loss_kpt', 'loss_spatial', 'loss_feature', 'loss_score')
     return [tuple(row.get(part) for part in parts) for row in rows if row.get('epoch') == epoch and 'loss' in row]

@@ -1,12 +1,14 @@
 """One epoch, a test and a resumed epoch of the full-size recipes on a few real images, where there are any.
 
-CLAMP_MMPOSE_REAL_DATA names a folder with ``ap10k/test_ap10k.json``, ``coco/test_coco.json`` and their images.
+CLAMP_MMPOSE_REAL_DATA names a folder with ``ap10k/test_ap10k.json``, ``coco/test_coco.json``, ``mpii/test_mpii.json``
+and their images.
 """
 import json
 import os
 from pathlib import Path
 
 import pytest
+from caption_runs import write_config
 from mim_runs import losses, mim
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,3 +58,19 @@ def test_train_test_and_resume_on_real_images(name, dataset, tmp_path):
     assert losses(tmp_path / 'work', 2)
     for checkpoint in (tmp_path / 'work').glob('*.pth'):
         checkpoint.unlink()  # 1.5 GB each
+
+
+@pytest.mark.skipif(not DATA, reason='CLAMP_MMPOSE_REAL_DATA names no folder of real images')
+def test_captions_on_real_images_of_mpii(tmp_path):
+    """A tiny BLIP; people with joints that are not annotated among them."""
+    annotations = 'test_mpii.json'
+    config = write_config(
+        tmp_path / 'config.py', 'mpii', dataset_type='CheckedMpiiDataset', transform='WholeImageAffine',
+        data_root=f'{Path(DATA).resolve()}/mpii/', pictures='', train=annotations, val=annotations, val_options={},
+        metric=dict(type='PCKAccuracy', norm_item='bbox', thr=0.2))
+    mim('train', 'mmpose', config, '--work-dir', tmp_path / 'work')
+    output = mim('test', 'mmpose', config, '--checkpoint', tmp_path / 'work' / 'epoch_2.pth', '--work-dir', tmp_path)
+    assert 'caption/parse_rate: 1.0' in output and 'PCK: ' in output
+    mim('train', 'mmpose', config, '--work-dir', tmp_path / 'work', '--resume', '--cfg-options',
+        'train_cfg.max_epochs=3')
+    assert losses(tmp_path / 'work', 3)

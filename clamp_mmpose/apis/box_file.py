@@ -32,6 +32,7 @@ class BoxFile:
         names: the categories that count, all if None.
         bbox_thr: boxes with a lower score are left out; annotations have none.
         nms_thr: if given, of two boxes that overlap more (IoU) the surer stays.
+        strict: an annotation without a box, or with one of no size, is an error; else it is left out.
     """
 
     def __init__(self,
@@ -40,7 +41,8 @@ class BoxFile:
                  *,
                  names: Sequence[str] | None = None,
                  bbox_thr: float = 0.3,
-                 nms_thr: float | None = None) -> None:
+                 nms_thr: float | None = None,
+                 strict: bool = False) -> None:
         self.path, self.nms_thr = str(path), nms_thr
         self._unknown = f'{path} has no such file name'
         content = _read_json(path)
@@ -54,7 +56,7 @@ class BoxFile:
                 self.categories, self._entries = _read_megadetector(content)
                 names = names or [name for name in self.categories.values() if name == 'animal']
             else:
-                self.categories, self._entries = _read_coco(content)
+                self.categories, self._entries = _read_coco(content, strict)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f'{path} is not a COCO or MegaDetector file with boxes: {type(error).__name__} '
                              f'{error}') from error
@@ -139,7 +141,7 @@ def _read_json(path: str | Path) -> dict | list:
         raise ValueError(f'{path} is not JSON: {error}') from None
 
 
-def _read_coco(content: dict) -> tuple[dict[int, str], Entries]:
+def _read_coco(content: dict, strict: bool) -> tuple[dict[int, str], Entries]:
     by_id, entries = {}, {}
     for image in content['images']:
         size = (image['width'], image['height']) if image.get('width') and image.get('height') else None
@@ -148,14 +150,21 @@ def _read_coco(content: dict) -> tuple[dict[int, str], Entries]:
         if frames.setdefault(image.get('frame'), by_id[image['id']]) is not by_id[image['id']]:
             raise ValueError(f"'{image['file_name']}' is there twice")
     for item in content['annotations']:
-        if item.get('iscrowd') or not item.get('bbox'):
+        if item.get('iscrowd') or not (strict or item.get('bbox')):
             continue
+        _check_box(item, strict)
         entry = by_id[item['image_id']]
         entry.annotated = entry.annotated or 'score' not in item
         entry.rows.append((*item['bbox'], item.get('score', 1), item.get('category_id', 1)))
     names = {category['id']: category['name'] for category in content.get('categories', [])}
     used = {int(row[5]) for entry in by_id.values() for row in entry.rows}
     return {**{number: f'category {number}' for number in used}, **names} or {1: 'category 1'}, entries
+
+
+def _check_box(item: dict, strict: bool) -> None:
+    box = item.get('bbox')
+    if not isinstance(box, list) or len(box) != 4 or not np.isfinite(box).all() or (strict and min(box[2:]) <= 0):
+        raise ValueError(f'bbox={box} of annotation {item.get("id")} must be x, y, w, h with w and h above 0')
 
 
 def _read_megadetector(content: dict) -> tuple[dict[int, str], Entries]:

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
 
 from .boxes import Boxes, WholeImage
 from .frames import Frame, read_frames
@@ -41,7 +42,7 @@ class PoseInferencer:
         device: the first GPU if None and there is one.
         batch_size: crops that go through the network together.
         flip_test: False leaves out the second pass with the mirrored image, True asks for it, None is as the config
-            says.
+            says. A model that writes captions has none.
         cfg_options: changes to the config.
     """
 
@@ -63,6 +64,9 @@ class PoseInferencer:
         meta = load_weights(self.model, checkpoint)
         self.model.dataset_meta = meta.get('dataset_meta', self.model.dataset_meta)
         self.model.to(device or get_device())
+        if flip_test and not self.model.with_head:
+            raise ValueError(f'flip_test=True: {type(self.model).__name__} has no head that averages the poses of an '
+                             'image and its mirror image')
         self._flip_test = self.model.test_cfg.get('flip_test', False) if flip_test is None else flip_test
         self.model.test_cfg['flip_test'] = self._flip_test
         self.boxes = boxes or WholeImage()
@@ -139,10 +143,12 @@ class PoseInferencer:
         self.output_meta = meta if chosen is None else meta_of_names(self.keypoint_names)
 
     def _check_names(self) -> None:
-        asked, known = getattr(self._neck, 'keypoint_names', None), self.model.dataset_meta['num_keypoints']
-        if asked is not None and len(asked) != known:
-            raise ValueError(f'the neck asks for {len(asked)} keypoints, {", ".join(asked)}, but the dataset of the '
-                             f'checkpoint or config has {known}')
+        known = self.model.dataset_meta['num_keypoints']
+        for part in ('neck', 'codec'):
+            asked = getattr(getattr(self.model, part, None), 'keypoint_names' if part == 'neck' else 'names', None)
+            if asked is not None and len(asked) != known:
+                raise ValueError(f'the {part} asks for {len(asked)} keypoints, {", ".join(asked)}, but the dataset of '
+                                 f'the checkpoint or config has {known}')
 
     def _load_image(self, path: str) -> np.ndarray:
         """As the model's own pipeline does."""
@@ -171,8 +177,9 @@ class PoseInferencer:
             poses = self._forward(crops)
             for place in set(owners):
                 mine = [pose for pose, owner in zip(poses, owners) if owner == place]
-                keypoints, scores = (np.stack(part) for part in zip(*mine))
-                results[place] = dataclasses.replace(results[place], keypoints=keypoints, scores=scores)
+                keypoints, scores, captions = zip(*mine)
+                results[place] = dataclasses.replace(
+                    results[place], keypoints=np.stack(keypoints), scores=np.stack(scores), captions=captions)
             yield from results
 
     def _crop(self, frame: Frame, boxes: Boxes) -> list[dict]:
@@ -187,14 +194,12 @@ class PoseInferencer:
         ]
 
     @torch.no_grad()
-    def _forward(self, crops: list[dict]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Keypoints (K, 2) and scores (K,) of each crop."""
+    def _forward(self, crops: list[dict]) -> list[tuple[np.ndarray, np.ndarray, str | None]]:
+        """Keypoints (K, 2), scores (K,) and caption of each crop."""
         poses = []
         for start in range(0, len(crops), self.batch_size):
             for sample in self.model.test_step(pseudo_collate(crops[start:start + self.batch_size])):
-                found = sample.pred_instances
-                poses.append((np.asarray(found.keypoints[0, :, :2], np.float32),
-                              np.asarray(found.keypoint_scores[0], np.float32)))
+                poses.append(_pose_of(sample))
         if poses and len(poses[0][0]) != len(self.keypoint_names):
             raise ValueError(f'the model gives {len(poses[0][0])} keypoints, but the dataset of the checkpoint or '
                              f'config names {len(self.keypoint_names)}: {", ".join(self.keypoint_names)}')
@@ -205,6 +210,15 @@ class PoseInferencer:
         K = len(self.keypoint_names)
         return PoseResult(frame, boxes, np.zeros((0, K, 2), np.float32), np.zeros((0, K), np.float32),
                           self.keypoint_names, error)
+
+
+def _pose_of(sample: PoseDataSample) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """Keypoints (K, 2), NaN where a caption does not have them, their scores (K,), and the caption."""
+    found, caption = sample.pred_instances, sample.get('pred_caption') or {}
+    keypoints = np.array(found.keypoints[0, :, :2], np.float32)
+    if len(caption.get('valid', ())) == len(keypoints):
+        keypoints[~np.asarray(caption['valid'], bool)] = np.nan
+    return keypoints, np.asarray(found.keypoint_scores[0], np.float32), caption.get('caption')
 
 
 def _check_is_top_down(config: Config) -> None:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 
+from .aligned_table import align_columns
 from .breakdown import SCORES, BreakdownRow, Estimate
 
 
@@ -17,18 +18,9 @@ def format_table(rows: Sequence[BreakdownRow], confidence: float = 0.95) -> str:
         cells.append([row.group, row.name, str(row.images), str(row.instances)])
         for score in SCORES:
             cells[-1] += [_digits(row.scores[score].value), _interval(row.scores[score])]
-    widths = [max(map(len, column)) for column in zip(*cells)]
     if not any(_interval(row.scores[score]) for row in rows for score in SCORES):
         cells = [[cell for place, cell in enumerate(line) if place < 4 or place % 2 == 0] for line in cells]
-        widths = [width for place, width in enumerate(widths) if place < 4 or place % 2 == 0]
-    lines = []
-    for line, before in zip(cells, [None, *cells]):
-        if before is not None and line[0] != before[0]:
-            lines.append('  '.join('-' * width for width in widths))
-        text = [cell.ljust(width) if place < 2 else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(line, widths))]
-        lines.append('  '.join(text).rstrip())
-    return '\n'.join(lines)
+    return align_columns(cells, text_columns=2, groups=True)
 
 
 def to_csv(rows: Sequence[BreakdownRow]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 
+from .tiny_blip import tiny_blip_model
 from .tiny_clip import TINY_RESNET, TINY_TEXT, TINY_VIT, shrink_architecture
 
 _NAMES = ('left eye', 'right eye', 'nose', 'left front paw', 'tail root')
@@ -54,13 +55,15 @@ def tiny_clamp_model(backbone: str = 'vit',
 
 
 def shrink_model(model: dict) -> dict:
-    """A copy of a shipped config's ``model`` whose CLIP towers are tiny and take no weights.
+    """A copy of a shipped config's ``model`` whose CLIP or BLIP towers are tiny and take no weights.
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
-    counts the backbone's channels follow, and initialisation from checkpoints is left out. All else stays, backbones of
-    other kinds too.
+    counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
+    :func:`tiny_blip_model`, with the words of its own captions. All else stays, backbones of other kinds too.
     """
     model = deepcopy(model)
+    if 'codec' in model:  # it writes captions
+        return _shrink_blip(model)
     backbone = model['backbone']
     narrower = 0
     if isinstance(backbone.get('arch'), str):
@@ -80,3 +83,9 @@ def shrink_model(model: dict) -> dict:
     if head.get('in_channels') is not None:
         head['in_channels'] -= narrower
     return model
+
+
+def _shrink_blip(model: dict) -> dict:
+    tiny = tiny_blip_model(codec=model['codec'], patch_size=max(model['codec']['input_size']) // 4)
+    model.pop('pretrained', None)
+    return dict(model, blip=tiny['blip'], vocabulary=tiny['vocabulary'])

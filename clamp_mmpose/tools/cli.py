@@ -27,6 +27,7 @@ COMMANDS = {
     'infer': 'infer',
     'make-splits': 'make_splits',
     'make-toy-data': 'make_toy_data',
+    'prepare-mpii-captions': 'prepare_mpii_captions',
     'reproduce': 'reproduce',
     'visualize': 'visualize',
 }

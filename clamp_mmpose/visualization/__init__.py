@@ -1,5 +1,9 @@
+from .caption_panel import CaptionCell, draw_captions
+from .caption_view import caption_error, label_cell, prediction_cell
 from .comparison import compute_oks, describe_accuracy, draw_comparison, mean_error
-from .keypoint_choice import choose_keypoints, find_keypoints
+from .keypoint_choice import choose_keypoints, find_keypoints, find_parts
+from .masking import MaskedPose, predict_masked
+from .masking_panel import MASKING_COLUMNS, draw_masking, draw_masking_errors, masking_table
 from .pose_panel import draw_pose, draw_pose_panel
 from .pose_view import PoseView, choose_instances, view_instances, view_sample
 from .prompt_diagnostics import PromptDiagnostics, diagnose_prompts
@@ -8,11 +12,16 @@ from .score_map import draw_score_maps
 from .score_map_overlay import draw_score_map_overlay, lighten, score_limits
 from .score_map_visualizer import ScoreMapVisualizer
 from .similarity import SIMILARITIES, choose_similarity, compute_similarity, draw_similarity, mean_similarity
+from .token_attention import ATTENTION_COLUMNS, TokenAttention, attend
+from .token_attention_panel import draw_token_attention
 
 __all__ = [
-    'SIMILARITIES', 'PoseView', 'PromptDiagnostics', 'ScoreMapVisualizer', 'choose_instances', 'choose_keypoints',
-    'choose_similarity', 'compute_oks', 'compute_similarity', 'describe_accuracy', 'diagnose_prompts',
-    'draw_comparison', 'draw_pose', 'draw_pose_panel', 'draw_prompt_diagnostics', 'draw_score_map_overlay',
-    'draw_score_maps', 'draw_similarity', 'find_keypoints', 'format_prompt_diagnostics', 'lighten', 'mean_error',
-    'mean_similarity', 'score_limits', 'view_instances', 'view_sample', 'write_prompt_diagnostics'
+    'ATTENTION_COLUMNS', 'MASKING_COLUMNS', 'SIMILARITIES', 'CaptionCell', 'MaskedPose', 'PoseView',
+    'PromptDiagnostics', 'ScoreMapVisualizer', 'TokenAttention', 'attend', 'caption_error', 'choose_instances',
+    'choose_keypoints', 'choose_similarity', 'compute_oks', 'compute_similarity', 'describe_accuracy',
+    'diagnose_prompts', 'draw_captions', 'draw_comparison', 'draw_masking', 'draw_masking_errors', 'draw_pose',
+    'draw_pose_panel', 'draw_prompt_diagnostics', 'draw_score_map_overlay', 'draw_score_maps', 'draw_similarity',
+    'draw_token_attention', 'find_keypoints', 'find_parts', 'format_prompt_diagnostics', 'label_cell', 'lighten',
+    'masking_table', 'mean_error', 'mean_similarity', 'predict_masked', 'prediction_cell', 'score_limits',
+    'view_instances', 'view_sample', 'write_prompt_diagnostics'
 ]

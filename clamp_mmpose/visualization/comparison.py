@@ -26,10 +26,10 @@ def draw_comparison(predictions: dict[str, Sequence[PoseView]],
     """
     crops = [*predictions.values()][-1]
     sigmas = dataset_meta.get('sigmas')
-    aspect = crops[0].image.shape[0] / crops[0].image.shape[1]
+    aspects = [crop.image.shape[0] / crop.image.shape[1] for crop in crops]
     columns = 1 + len(predictions)
-    figure = Figure(figsize=(2.6 * columns, (2.6 * aspect + 0.3) * len(crops) + 0.5), layout='constrained')
-    axes = figure.subplots(len(crops), columns, squeeze=False)
+    figure = Figure(figsize=(2.6 * columns, 2.6 * sum(aspects) + 0.3 * len(crops) + 0.5), layout='constrained')
+    axes = figure.subplots(len(crops), columns, squeeze=False, height_ratios=aspects)
     for crop, row in zip(crops, axes):
         row[0].imshow(draw_labels(crop, dataset_meta))
         row[0].set_xlabel(crop.name, fontsize=8)

@@ -28,9 +28,9 @@ def draw_pose_panel(views: Sequence[PoseView],
     titles = ['ground truth' if any(view.annotated for view in views) else 'image', 'prediction']
     if views[0].score_map is not None:
         titles += [f'score map\n{names[index]}' for index in keypoints]
-    aspect = views[0].image.shape[0] / views[0].image.shape[1]
-    figure = Figure(figsize=(2.2 * len(titles), 2.25 * aspect * len(views) + 0.5), layout='constrained')
-    axes = figure.subplots(len(views), len(titles), squeeze=False)
+    aspects = [view.image.shape[0] / view.image.shape[1] for view in views]
+    figure = Figure(figsize=(2.2 * len(titles), 2.25 * sum(aspects) + 0.5), layout='constrained')
+    axes = figure.subplots(len(views), len(titles), squeeze=False, height_ratios=aspects)
     for view, row in zip(views, axes):
         row[0].imshow(draw_labels(view, dataset_meta))
         row[1].imshow(draw_pose(view, view.predicted, view.scores, dataset_meta, kpt_thr))
@@ -53,14 +53,17 @@ def draw_pose(view: PoseView, keypoints: np.ndarray, scores: np.ndarray, dataset
               kpt_thr: float) -> np.ndarray:
     """The crop (H, W, 3) with ``keypoints`` (K, 2) in its pixels, those whose score is above ``kpt_thr``."""
     height, width = view.image.shape[:2]
+    radius = max(height // 70, 2)
     # MMPose's default backend, OpenCV, fails with NumPy 2.4 (a radius as an array), and has jagged lines.
-    visualizer = PoseLocalVisualizer(
-        backend='matplotlib', radius=max(height // 70, 2), line_width=max(height // 110, 1))
+    visualizer = PoseLocalVisualizer(backend='matplotlib', radius=radius, line_width=max(height // 110, 1))
     visualizer.set_dataset_meta(dataset_meta)
-    # A point outside would widen the picture.
+    # A point outside would widen the picture, and one at the border needs room for its disc.
+    room = radius + 2
     inside = ((keypoints >= 0) & (keypoints < (width, height))).all(-1)
     instances = InstanceData(
-        keypoints=keypoints[None].astype(np.float32),
+        keypoints=keypoints[None].astype(np.float32) + room,
         keypoints_visible=np.where(inside, scores, -np.inf)[None].astype(np.float32))
-    return visualizer.add_datasample(
-        'pose', view.image, PoseDataSample(pred_instances=instances), draw_gt=False, kpt_thr=kpt_thr)
+    picture = visualizer.add_datasample(
+        'pose', np.pad(view.image, ((room, room), (room, room), (0, 0)), mode='edge'),
+        PoseDataSample(pred_instances=instances), draw_gt=False, kpt_thr=kpt_thr)
+    return picture[room:room + height, room:room + width]

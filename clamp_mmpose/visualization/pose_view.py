@@ -44,8 +44,7 @@ class PoseView:
     def to_crop(self, points: np.ndarray) -> np.ndarray:
         """Points (K, 2) of the image, in pixels of the crop."""
         height, width = self.image.shape[:2]
-        warp = get_warp_matrix(self.sample.input_center, self.sample.input_scale, 0, (width, height))
-        return cv2.transform(points[None].astype(np.float32), warp)[0]
+        return cv2.transform(points[None].astype(np.float32), _warp(self.sample, width, height))[0]
 
 
 def choose_instances(dataset: BaseDataset, num: int, *, seed: int = 0) -> list[int]:
@@ -92,8 +91,9 @@ def view_sample(sample: PoseDataSample, *, height: int = 384, **maps: np.ndarray
 
     ``maps``: those of :class:`PoseView`.
     """
-    width = round(height * sample.input_size[0] / sample.input_size[1])
-    to_crop = get_warp_matrix(sample.input_center, sample.input_scale, 0, (width, height))
+    # A model that sees the whole image squeezed into a square is shown it in its own proportions.
+    width = max(round(height * sample.input_scale[0] / sample.input_scale[1]), 1)
+    to_crop = _warp(sample, width, height)
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     image = cv2.warpAffine(image, to_crop, (width, height), flags=cv2.INTER_CUBIC)
     truth, predicted = sample.gt_instances, sample.pred_instances
@@ -109,6 +109,10 @@ def view_sample(sample: PoseDataSample, *, height: int = 384, **maps: np.ndarray
         scores=np.asarray(predicted.keypoint_scores[0]),
         sample=sample,
         **maps)
+
+
+def _warp(sample: PoseDataSample, width: int, height: int) -> np.ndarray:
+    return get_warp_matrix(sample.input_center, sample.input_scale, 0, (width, height), fix_aspect_ratio=False)
 
 
 def _maps(model: BasePoseEstimator, inputs: Tensor) -> dict[str, np.ndarray | None]:

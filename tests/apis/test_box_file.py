@@ -138,6 +138,8 @@ def test_a_video_is_not_the_image_of_its_name(coco):
     ('{"images": [{"id": 1}], "annotations": []}', 'is not a COCO or MegaDetector file'),
     ('{"images": [], "annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]}', 'is not a COCO or MegaDetector file'),
     ('{"images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "a"}], "annotations": []}', "'a' is there twice"),
+    ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"id": 5, "image_id": 1, "bbox": [1, 2, 3]}]}',
+     r'bbox=\[1, 2, 3\] of annotation 5 must be x, y, w, h'),
     ('3', 'is not a COCO or MegaDetector file'),
 ])
 def test_other_files_are_refused(content, reason, tmp_path):

@@ -138,6 +138,20 @@ def test_a_checkpoint_with_some_weight_of_the_model_loads(tmp_path, prefix):
     assert model.neck.weight == 5
 
 
+def test_a_checkpoint_may_bring_the_architecture(tmp_path):
+    """As that of a captioning BLIP whose folder is gone."""
+    path = tmp_path / 'whole.pth'
+    torch.save(dict(state_dict={'blip.weight': torch.zeros(1)}), path)
+    model = Model()
+    model.unbuilt = 'there is no folder'
+    runner(tmp_path, model, 'test', load_from=str(path)).test()
+    assert model.steps == 2
+    model.unbuilt = ''
+    model.pretrained = 'folder'
+    with pytest.raises(CheckpointError, match=r"BLIP's weights go into pretrained=\.\.\. of the model$"):
+        runner(tmp_path, model, 'test', load_from=str(path)).test()
+
+
 @pytest.mark.parametrize('task', ['train', 'test'])
 def test_a_head_that_does_not_count_the_names(tmp_path, task):
     model = Model()

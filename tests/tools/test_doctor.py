@@ -180,6 +180,12 @@ def test_known_break_is_named_once_with_its_mend(stack, title, mend):
     assert mend in finding.mend
 
 
+def test_an_old_transformers_is_a_warning():
+    (finding,) = diagnose(stack_with(versions={'transformers': '4.36.2'}))
+    assert (finding.level, finding.title) == ('warning', 'transformers 4.36.2 is older than 4.40')
+    assert diagnose(stack_with(versions={'transformers': '4.40.0'})) == []
+
+
 @pytest.mark.parametrize(
     ('stack', 'title', 'mend'),
     [

@@ -1,11 +1,14 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
 
 from clamp_mmpose.testing import tiny_clamp_model
-from clamp_mmpose.visualization import choose_instances, view_instances
+from clamp_mmpose.visualization import choose_instances, view_instances, view_sample
 
 NAMES = [f'point {index}' for index in range(17)]
 
@@ -116,3 +119,21 @@ def test_instances_with_few_labels_come_last():
 def test_no_instance_is_refused(dataset):
     with pytest.raises(ValueError, match='num=0'):
         choose_instances(dataset, 0)
+
+
+def test_an_image_that_is_squeezed_into_a_square_is_shown_in_its_own_proportions(tmp_path):
+    """As the captions of BLIP have it: the whole image, without keeping its aspect."""
+    image = np.zeros((60, 120, 3), np.uint8)
+    image[10:20, 90:100] = 255
+    cv2.imwrite(str(tmp_path / 'wide.png'), image)
+    corner = np.array([[[94.5, 14.5]]], np.float32)
+    sample = PoseDataSample(
+        gt_instances=InstanceData(keypoints=corner, keypoints_visible=np.ones((1, 1))),
+        pred_instances=InstanceData(keypoints=corner, keypoint_scores=np.ones((1, 1))),
+        metainfo=dict(img_path=str(tmp_path / 'wide.png'), input_size=(64, 64), input_center=np.array([60, 30]),
+                      input_scale=np.array([120, 60])))
+    view = view_sample(sample, height=120)
+    assert view.image.shape == (120, 240, 3)
+    assert view.image[22:38, 182:198].min() > 200 and view.image[:18].max() < 50 and view.image[:, :178].max() < 50
+    np.testing.assert_allclose(view.keypoints, [[189, 29]])
+    np.testing.assert_allclose(view.to_crop(corner[0]), view.predicted)

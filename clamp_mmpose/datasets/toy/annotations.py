@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import json
 import os
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from ..mpii import encode_ground_truth
 from .keypoint_formats import MPII_KEYPOINTS, ap10k_categories, coco_categories
 
 _LICENSES = [dict(id=1, name='Apache License 2.0', url='https://www.apache.org/licenses/LICENSE-2.0')]
@@ -49,18 +49,10 @@ def write_mpii(path: Path, people: list) -> None:
 
 def write_mpii_ground_truth(path: Path, people: list) -> None:
     """``mpii_gt_val.mat``, which PCKh takes its head boxes from: one column per record of the json beside it."""
-    from scipy.io import savemat
-
     boxes = np.stack([person['head_box'] for person in people]).reshape(-1, 2, 2) + 1  # (N, corner, x and y)
     present = np.stack([person['mpii_flags'] > 0 for person in people])
     points = np.stack([person['mpii_keypoints'] for person in people]) + 1.
-    memory = BytesIO()
-    savemat(memory, dict(
-        dataset_joints=np.array(MPII_KEYPOINTS, dtype=object)[None], headboxes_src=boxes.transpose(1, 2, 0),
-        jnt_missing=(~present).T.astype(np.uint8), pos_gt_src=points.transpose(1, 2, 0)))
-    # The file begins with 116 bytes of free text in which SciPy writes the time of day.
-    text = b'MATLAB 5.0 MAT-file, toy data'.ljust(116)
-    _replace(path, text + memory.getvalue()[116:])
+    _replace(path, encode_ground_truth(boxes, points, present, title='toy data', names=MPII_KEYPOINTS))
 
 
 def write_json(path: Path, content, *, indent: int | None = None) -> None:

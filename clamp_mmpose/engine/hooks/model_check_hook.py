@@ -11,15 +11,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...checkpoint import CheckpointError
 from ...datasets.annotation_check import read_categories
+from ..caption_name_match import find_foreign_names
 
 
 @HOOKS.register_module()
 class ModelCheckHook(Hook):
     """Stops, before the first step, what MMEngine would go on with.
 
-    Raises ValueError when the neck names another number of keypoints, or in a detector of classes, than the dataset
-    has, or classes in another order than the dataset or its annotation file: heads would train on score maps that
-    belong to none of them, or to others. A metric with a ``pred_converter`` may test on another dataset's keypoints.
+    Raises ValueError when the neck, or the codec of captions, names another number of keypoints, or in a detector of
+    classes, than the dataset has, or classes in another order than the dataset or its annotation file: heads would
+    train on score maps that belong to none of them, or to others. Likewise when names of the codec abbreviate the
+    keypoints of the dataset in another order. A metric with a ``pred_converter`` may test on another dataset's
+    keypoints.
     Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of which MMEngine only warns
     before it tests or trains random weights. With the first batch, raises ValueError for a head whose ``in_channels``
     do not count the score maps.
@@ -34,12 +37,17 @@ class ModelCheckHook(Hook):
         if not isinstance(state_dict, dict) or not state_dict:
             raise CheckpointError(f'{where} holds no weights, but {_describe(checkpoint)}; load_from and --checkpoint '
                                   'take a file that MMPose has written')
-        own = _unwrapped(runner.model).state_dict().keys()
+        model = _unwrapped(runner.model)
+        if getattr(model, 'unbuilt', ''):
+            return  # the checkpoint brings the model's architecture, which the model itself checks
+        own = model.state_dict().keys()
         given = {str(key).removeprefix('module.') for key in state_dict}
         if not own & given:
+            place = ("BLIP's weights go into pretrained=... of the model" if hasattr(model, 'pretrained') else
+                     "CLIP's weights go into init_cfg=dict(type='CLIPPretrained', checkpoint=...) of the backbone and "
+                     'text_encoder')
             raise CheckpointError(f'{where} has no weight in common with the model: it holds {_some(given)}, the model '
-                                  f"{_some(own)}. CLIP's weights go into init_cfg=dict(type='CLIPPretrained', "
-                                  'checkpoint=...) of the backbone and text_encoder')
+                                  f'{_some(own)}. {place}')
 
     def before_train(self, runner: Runner) -> None:
         self._compare_names(runner, runner.train_dataloader)
@@ -55,8 +63,10 @@ class ModelCheckHook(Hook):
         _watch_channels(_unwrapped(runner.model))
 
     def _compare_names(self, runner: Runner, loader: DataLoader) -> None:
-        names = getattr(getattr(_unwrapped(runner.model), 'neck', None), 'keypoint_names', None)
+        model = _unwrapped(runner.model)
         metainfo = getattr(loader.dataset, 'metainfo', None) or {}
+        self._compare_caption_names(getattr(getattr(model, 'codec', None), 'names', None), metainfo)
+        names = getattr(getattr(model, 'neck', None), 'keypoint_names', None)
         if names is None:
             return
         if metainfo.get('keypoint_id2name') is not None:
@@ -68,6 +78,20 @@ class ModelCheckHook(Hook):
             for dataset in _parts(loader.dataset):
                 _compare_with_file(dataset, classes)
 
+    def _compare_caption_names(self, names: Sequence[str] | None, metainfo: dict) -> None:
+        keypoints = metainfo.get('keypoint_id2name')
+        if names is None or keypoints is None:
+            return
+        keypoints = [*keypoints.values()]
+        _compare_number(names, 'keypoint', 'keypoints', keypoints, owner='codec')
+        foreign = find_foreign_names(names, keypoints)
+        # A single one may be what somebody calls this keypoint; two have changed places.
+        if len(foreign) > 1:
+            some = '; '.join(f'{name} stands for {own}, and the dataset has {other} elsewhere'
+                             for name, own, other in foreign[:3])
+            raise ValueError(f"names of the codec do not follow the dataset's keypoints: {some}. There are tables of "
+                             'names in configs/_base_/caption_names')
+
 
 def _converts_keypoints(loop) -> bool:
     """Whether a metric turns the model's keypoints into those of another dataset, which it is tested on."""
@@ -75,10 +99,10 @@ def _converts_keypoints(loop) -> bool:
     return any(getattr(metric, 'pred_converter', None) for metric in metrics)
 
 
-def _compare_number(names: Sequence[str], what: str, many: str, asked: list[str]) -> None:
+def _compare_number(names: Sequence[str], what: str, many: str, asked: list[str], owner: str = 'neck') -> None:
     if len(names) != len(asked):
-        raise ValueError(f'the neck has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} {many}, '
-                         f"{', '.join(asked)}; give one name per {what}, in the dataset's order")
+        raise ValueError(f'the {owner} has {len(names)} names, {", ".join(names)}, and the dataset {len(asked)} '
+                         f"{many}, {', '.join(asked)}; give one name per {what}, in the dataset's order")
 
 
 def _compare_order(names: Sequence[str], classes: list[str]) -> None:

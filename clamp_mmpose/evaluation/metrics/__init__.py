@@ -1,3 +1,5 @@
+from .caption_pose_metric import CaptionPoseMetric
 from .species_coco_metric import SpeciesCocoMetric
+from .zero_based_mpii_pck_accuracy import ZeroBasedMpiiPCKAccuracy
 
-__all__ = ['SpeciesCocoMetric']
+__all__ = ['CaptionPoseMetric', 'SpeciesCocoMetric', 'ZeroBasedMpiiPCKAccuracy']

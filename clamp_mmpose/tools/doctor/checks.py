@@ -238,6 +238,10 @@ def check_transformers(stack: dict) -> Iterator[Finding]:
             f'{stack["pip"]} install "transformers>=4.40,<5"',
             ('transformers',),
         )
+    elif transformers and release(transformers) < (4, 40):
+        title = f'transformers {transformers} is older than 4.40'
+        why = 'BLIPCaptionPoseEstimator was not tried with it.'
+        yield Finding(WARNING, title, why, f'{stack["pip"]} install -U "transformers>=4.40"')
 
 
 def check_environment(stack: dict) -> Iterator[Finding]:

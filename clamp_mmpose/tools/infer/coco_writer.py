@@ -12,7 +12,8 @@ from .part_file import PartFile
 class CocoWriter:
     """``keypoints.json``, COCO's list of results, and ``images.json``, a COCO file of the images they belong to.
 
-    Box and keypoints as in COCO: [x, y, width, height], and x, y, score of each keypoint. Images without an id of
+    Box and keypoints as in COCO: [x, y, width, height], and x, y, score of each keypoint, all 0 where there is none. A
+    pose that was written as a caption has it as ``caption``. Images without an id of
     their own are numbered from ``next_image_id`` on.
     """
 
@@ -36,8 +37,10 @@ class CocoWriter:
         image = dict(id=image_id, file_name=result.path, width=width, height=height)
         self._images.append(image if frame.index is None else dict(image, frame=frame.index, time_s=frame.time))
         triples = np.concatenate([result.keypoints, result.scores[..., None]], axis=-1)
-        for box, box_score, category, keypoints, score in zip(
-                result.boxes.xyxy, result.boxes.scores, result.boxes.category_ids, triples, result.pose_scores):
+        triples = np.where(np.isfinite(triples).all(-1, keepdims=True), triples, 0)
+        for box, box_score, category, keypoints, score, caption in zip(
+                result.boxes.xyxy, result.boxes.scores, result.boxes.category_ids, triples, result.pose_scores,
+                result.captions or [None] * len(result)):
             self._results.append(
                 dict(
                     image_id=image_id,
@@ -45,7 +48,8 @@ class CocoWriter:
                     bbox=_numbers([*box[:2], *(box[2:] - box[:2])]),
                     bbox_score=_numbers([box_score])[0],
                     keypoints=_numbers(keypoints.ravel()),
-                    score=_numbers([score])[0]))
+                    score=_numbers([score])[0],
+                    **({} if caption is None else dict(caption=caption))))
 
     def close(self) -> list[Path]:
         """Completes the files and returns their paths."""

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from ...apis import PoseResult
 from .part_file import PartFile
+from .table_writer import digits
 
 
 class DeepLabCutWriter:
@@ -54,7 +55,7 @@ class _Table:
 
     def add(self, index: int | str, result: PoseResult) -> None:
         values = [text for keypoints, scores in zip(result.keypoints, result.scores)
-                  for (x, y), score in zip(keypoints, scores) for text in (f'{x:.3f}', f'{y:.3f}', f'{score:.4f}')]
+                  for (x, y), score in zip(keypoints, scores) for text in (digits(x), digits(y), f'{score:.4f}')]
         csv.writer(self._waiting).writerow([index, *values])
         self._individuals = max(self._individuals, len(result))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from ...apis import PoseResult
@@ -14,7 +15,7 @@ class TableWriter:
     """``keypoints.csv``: one row per keypoint of each instance of each image or frame.
 
     Instances are numbered in each image anew, from 0; the numbers are no identities. ``visible`` is 1 where the score
-    reaches ``kpt_thr``.
+    reaches ``kpt_thr``; ``x`` and ``y`` are empty where there is no keypoint.
     """
 
     def __init__(self, folder: Path, categories: dict[int, str], kpt_thr: float) -> None:
@@ -32,10 +33,15 @@ class TableWriter:
             category = self._categories[int(boxes.category_ids[instance])]
             box = [*(f'{value:.2f}' for value in boxes.xyxy[instance]), f'{boxes.scores[instance]:.4f}']
             for name, (x, y), score in zip(result.keypoint_names, keypoints, scores):
-                rows.append([*where, instance, category, *box, name, f'{x:.3f}', f'{y:.3f}', f'{score:.4f}',
+                rows.append([*where, instance, category, *box, name, digits(x), digits(y), f'{score:.4f}',
                              int(score >= self._kpt_thr)])
         self._rows.writerows(rows)
 
     def close(self) -> list[Path]:
         """Completes the file and returns its path."""
         return [self._part.finish()]
+
+
+def digits(coordinate: float) -> str:
+    """Of a coordinate; nothing where there is none."""
+    return f'{coordinate:.3f}' if math.isfinite(coordinate) else ''

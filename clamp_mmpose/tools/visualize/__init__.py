@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='trained weights')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     parser.add_argument('--figure', nargs='+', metavar='NAME',
-                        help='which of the figures below, or all (default: poses score-maps)')
+                        help='which of the figures below, or all (default: of poses, score-maps and captions what the '
+                        'model gives)')
     parser.add_argument('--num', type=int, metavar='N',
                         help='animals or people to draw (default: 4; with --images all of them)')
     parser.add_argument('--mean-over', type=int, default=64, metavar='N',
@@ -34,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ann', metavar='FILE', help='annotation file in place of that of the validation set')
     parser.add_argument('--images', nargs='+', metavar='PATH',
                         help='image files and folders, in place of the validation set')
-    parser.add_argument('--boxes', metavar='FILE',
-                        help='COCO annotations with the boxes of --images (default: each is one box)')
+    parser.add_argument('--boxes', nargs='+', metavar='JSON',
+                        help="boxes of --images by file name: COCO annotations; COCO detections and the COCO file of "
+                        "their images; or MegaDetector's output (default: each image is one box)")
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='which of the images (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',

@@ -23,8 +23,11 @@ FIGURES = {
     'similarity': 'similarity',
     'comparison': 'comparison',
     'prompts': 'prompts',
+    'captions': 'captions',
+    'masking': 'masking',
+    'self-attention': 'self_attention',
 }
-DEFAULT = ('poses', 'score-maps')
+DEFAULT = ('poses', 'score-maps', 'captions')  # as far as the model gives them
 
 
 def load_figure(name: str) -> ModuleType:

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmengine
 import numpy as np
 
-from ...apis.inputs import IMAGE_SUFFIXES
+from ...apis.box_file import BoxFile
+from ...apis.frames import Frame
+from ...apis.inputs import IMAGE_SUFFIXES, Input
 
 
 class Pictures:
@@ -60,50 +61,48 @@ def find_pictures(paths: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def find_boxes(file: str, pictures: Sequence[Path]) -> list[tuple[Path, Sequence[float]]]:
-    """The boxes that a COCO annotation file has for each of the pictures, which it knows by their names.
+def find_boxes(file: str, pictures: Sequence[Path], images: str | None = None) -> list[tuple[Path, Sequence[float]]]:
+    """The boxes (x, y, w, h) that a file has for each of the pictures: see :class:`PictureBoxes`.
 
     Pictures without a box are left out, with a note. Raises ValueError if there is no other.
     """
-    content = mmengine.load(file)
-    if not isinstance(content, dict) or not {'images', 'annotations'} <= content.keys():
-        raise ValueError(f'--boxes {file}: a dict of images and annotations is needed, as in COCO')
-    boxes: dict[int, list] = {}
-    for annotation in content['annotations']:
-        box = annotation.get('bbox')
-        if not isinstance(box, list) or len(box) != 4 or not np.isfinite(box).all() or min(box[2:]) <= 0:
-            raise ValueError(f'--boxes {file}: bbox={box} of annotation {annotation.get("id")} must be x, y, w, h with '
-                             'w and h above 0')
-        boxes.setdefault(annotation['image_id'], []).append(tuple(box))
-    images: dict[str, list] = {}
-    for image in content['images']:
-        images.setdefault(Path(image['file_name']).name, []).append(image)
-    found = {path: boxes.get(_match(path, images.get(path.name, []), file), []) for path in pictures}
-    without = [path for path in pictures if not found[path]]
-    if len(without) == len(pictures):
-        raise ValueError(f'--boxes {file} has no box for any of the {len(pictures)} images')
+    source = PictureBoxes(file, images, strict=True)
+    found, without = [], []
+    for path in pictures:
+        boxes, = source.find([Frame(Input(str(path), path.name), image=_read(path))])
+        found += [(path, (*corners[:2], *(corners[2:] - corners[:2]))) for corners in boxes.xyxy]
+        if not len(boxes.xyxy):
+            without.append(f'{path}{f" ({boxes.error})" if boxes.error else ""}')
+    if not found:
+        raise ValueError(f'--boxes {file} has no box for any of the {len(pictures)} images, such as {without[0]}')
     if without:
         print(f'visualize: {len(without)} of {len(pictures)} images have no box in {file} and are left out, such as '
               f'{without[0]}', file=sys.stderr)
-    return [(path, box) for path in pictures for box in found[path]]
+    return found
 
 
-def _match(path: Path, images: Sequence[dict], file: str) -> int | None:
-    """The id of the image that the path means; folders decide between several of one name."""
-    parts = path.resolve().parts
-    names = [Path(image['file_name']).parts for image in images]
-    exact = [image for image, name in zip(images, names) if parts[-len(name):] == name]
-    chosen = exact or images
-    if len(chosen) > 1:
-        raise ValueError(f'--boxes {file} has {len(chosen)} images that {path} may be: '
-                         f'{", ".join(image["file_name"] for image in chosen[:3])}')
-    return chosen[0]['id'] if chosen else None
+class PictureBoxes(BoxFile):
+    """A :class:`BoxFile` for pictures that may have been moved: their own names are enough, if only one image has it.
+
+    Folders decide between several.
+    """
+
+    def _find_name(self, path: str) -> str | None:
+        exact = super()._find_name(path)
+        alike = [name for name in self._entries if Path(name).name == Path(path).name]
+        if exact is None and len(alike) > 1:
+            raise ValueError(f'--boxes {self.path} has {len(alike)} images that {path} may be: {", ".join(alike[:3])}')
+        return exact or next(iter(alike), None)
 
 
 def _read_size(path: Path) -> tuple[int, int]:
     """Width and height as MMPose will read the image, turned as its EXIF data say."""
+    return _read(path).shape[1::-1]
+
+
+def _read(path: Path) -> np.ndarray:
     import mmcv
     image = mmcv.imread(str(path))
     if image is None:
         raise ValueError(f'--images {path} is not an image that OpenCV can read')
-    return image.shape[1], image.shape[0]
+    return image

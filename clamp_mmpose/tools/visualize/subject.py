@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
     from mmpose.models.pose_estimators.base import BasePoseEstimator
 
+    from ...codecs import CaptionPose
     from ...visualization import PoseView
 
 NO_SCORE_MAP = 'a model with a score map, such as one with PromptLearnerNeck or DenseCLIPNeck'
 NO_PROMPTS = 'a model that compares image embedding and prompts, such as one with PromptLearnerNeck or DenseCLIPNeck'
+NO_CAPTIONS = 'a model that writes captions, such as BLIPCaptionPoseEstimator'
 NO_LABELS = 'labelled keypoints, which --images have not'
 _PER_PAGE = 10
 T = TypeVar('T')
@@ -27,9 +29,9 @@ T = TypeVar('T')
 class Subject:
     """What figures are drawn of: a model, the instances chosen from a dataset, and the options.
 
-    ``names``: of the model's prompts, or of the dataset's keypoints. ``indices``: places of the instances in
-    ``dataset``. ``keypoints``: places of ``--keypoints`` in ``names``, empty if not given. ``initial_model``: config of
-    the model before its weights are replaced.
+    ``names``: of the model's prompts or captions, or of the dataset's keypoints. ``indices``: places of the instances
+    in ``dataset``. ``keypoints``: places of ``--keypoints`` in ``names``, empty if not given. ``initial_model``: config
+    of the model before its weights are replaced.
     """
 
     args: argparse.Namespace
@@ -46,6 +48,8 @@ class Subject:
         from ... import visualization
         if args.boxes and not args.images:
             raise ValueError('--boxes is for --images; the instances of the validation set have boxes')
+        if args.boxes and len(args.boxes) > 2:
+            raise ValueError(f'--boxes takes one or two files, not {len(args.boxes)}')
         if args.ann and args.images:
             raise ValueError('--ann and --images exclude each other; --boxes gives the boxes of --images')
         for option, number in (('--num', args.num), ('--mean-over', args.mean_over)):
@@ -56,6 +60,7 @@ class Subject:
         model = load_model(config, args.checkpoint, args.device)
         dataset = _build_dataset(config, args)
         names = getattr(model.neck, 'keypoint_names', None) if model.with_neck else None
+        names = names or getattr(getattr(model, 'codec', None), 'names', None)
         labels = keypoint_names(dataset.metainfo)
         if names and len(names) != len(labels):
             raise ValueError(f'{args.config} names {len(names)} keypoints, {", ".join(names)}, and its dataset '
@@ -83,6 +88,8 @@ class Subject:
     @cached_property
     def has_score_map(self) -> bool:
         """Whether the model makes score maps, tried on the first instance."""
+        if self.codec:
+            return False
         from ...visualization import view_instances
         return view_instances(self.model, self.dataset, self.indices[:1], height=8)[0].score_map is not None
 
@@ -91,6 +98,13 @@ class Subject:
         """Whether the model compares an image embedding with prompts."""
         neck = self.model.neck if self.model.with_neck else None
         return self.has_score_map and hasattr(neck, 'encode_text')
+
+    @property
+    def codec(self) -> CaptionPose | None:
+        """What the captions of the model are written in; None if it writes none."""
+        from ...codecs import CaptionPose
+        codec = getattr(self.model, 'codec', None)
+        return codec if isinstance(codec, CaptionPose) else None
 
     @property
     def annotated(self) -> bool:
@@ -124,8 +138,9 @@ def load_weights(model: BasePoseEstimator, checkpoint: str) -> None:
     Raises ValueError if that is all of it, or if a weight has another shape: MMEngine would keep the random one.
     """
     from ...apis.weights import load_matching_weights
-    own = [name for name, _ in model.named_parameters()]
-    missing = set(load_matching_weights(model, checkpoint)[1]).intersection(own)
+    missing = load_matching_weights(model, checkpoint)[1]
+    own = [name for name, _ in model.named_parameters()]  # some models take their architecture from the file
+    missing = set(missing).intersection(own)
     if len(missing) == len(own):
         raise ValueError(f'{checkpoint} has no weight in common with the model of the config')
     if missing:
@@ -156,7 +171,9 @@ def _build_dataset(config: Config, args: argparse.Namespace) -> BaseDataset:
     if args.images:
         from .pictures import Pictures, find_boxes, find_pictures
         pictures = find_pictures(args.images)
-        boxes = find_boxes(args.boxes, pictures) if args.boxes else [(path, None) for path in pictures]
+        boxes = [(path, None) for path in pictures]
+        if args.boxes:
+            boxes = find_boxes(args.boxes[0], pictures, *args.boxes[1:])
         return Pictures(boxes, settings.pipeline, dataset_meta_from_config(config, 'val'))
     settings.pop('bbox_file', None)  # of a detector, without labelled keypoints
     if args.ann:

@@ -25,10 +25,12 @@ def unpainted(monkeypatch):
 
 @pytest.fixture
 def files(toy_root, tmp_path):
-    """Writes a config and its checkpoint; returns their paths. Keyword arguments replace parts of the model."""
+    """Writes a config and its checkpoint; returns their paths. Keyword arguments replace parts of the model, or with a
+    type all of it.
+    """
 
     def write(name='config', size=64, dataset_type='AP10KDataset', **changes):
-        model = tiny_clamp_model('vit', names=NAMES) | changes
+        model = changes if 'type' in changes else tiny_clamp_model('vit', names=NAMES) | changes
         pipeline = [
             dict(type='LoadImage'),
             dict(type='GetBBoxCenterScale'),

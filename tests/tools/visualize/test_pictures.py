@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -96,8 +97,33 @@ def test_boxes_of_none_of_the_images_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match='no box for any of the 3 images'):
         find_boxes(file, find_pictures([str(folder)]))
     (tmp_path / 'found.json').write_text(json.dumps([dict(image_id=1, bbox=[1, 2, 3, 4], score=1)]))
-    with pytest.raises(ValueError, match='a dict of images and annotations'):
+    with pytest.raises(ValueError, match='give the COCO file with its images'):
         find_boxes(str(tmp_path / 'found.json'), [folder / 'b.png'])
+
+
+def test_boxes_of_detectors_are_taken_too(files, folder, tmp_path, unpainted):
+    images = write_boxes(tmp_path / 'images.json', [], i7='b.png')
+    found = tmp_path / 'found.json'
+    found.write_text(json.dumps([
+        dict(image_id=7, bbox=[1, 2, 30, 20], score=0.9, category_id=1),
+        dict(image_id=7, bbox=[5, 5, 9, 9], score=0.1, category_id=1)]))
+    assert find_boxes(str(found), [folder / 'b.png'], images) == [(folder / 'b.png', (1, 2, 30, 20))]
+    mega = tmp_path / 'mega.json'
+    detections = [dict(category='1', conf=0.8, bbox=[0.25, 0.5, 0.5, 0.25])]
+    mega.write_text(json.dumps(dict(images=[dict(file='b.png', detections=detections)])))
+    assert find_boxes(str(mega), [folder / 'b.png']) == [(folder / 'b.png', (20, 20, 40, 10))]
+    arguments = ['--out', str(tmp_path / 'out'), '--figure', 'poses', '--images', str(folder / 'b.png')]
+    assert main(['visualize', *files(), *arguments, '--boxes', str(found), images]) == 0
+
+
+def test_boxes_of_an_image_of_another_size_are_left_out(folder, tmp_path, capsys):
+    content = json.loads(Path(write_boxes(tmp_path / 'boxes.json', [(7, [1, 2, 3, 4]), (8, [1, 2, 3, 4])],
+                                          i7='b.png', i8='c.jpg')).read_text())
+    content['images'][0].update(width=40, height=80)  # as a viewer that ignores EXIF has it
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    found = find_boxes(str(tmp_path / 'boxes.json'), [folder / 'b.png', folder / 'deep' / 'c.jpg'])
+    assert [path.name for path, _ in found] == ['c.jpg']
+    assert 'b.png (the image has 80 x 40 pixels, the file with its boxes says 40 x 80)' in capsys.readouterr().err
 
 
 def test_all_images_are_drawn_and_have_no_ground_truth(files, folder, tmp_path, unpainted):
@@ -120,6 +146,7 @@ def test_num_limits_the_images(files, folder, tmp_path, capsys, unpainted):
     (['--boxes', 'boxes.json'], '--boxes is for --images'),
     (['--images', 'x.jpg', '--ann', 'y.json'], '--ann and --images exclude each other'),
     (['--images', 'x.jpg'], 'x.jpg: there is no such file'),
+    (['--images', 'x.jpg', '--boxes', 'a', 'b', 'c'], '--boxes takes one or two files, not 3'),
 ])
 def test_options_that_do_not_go_together(options, error, files, tmp_path, capsys):
     assert main(['visualize', *files(), '--out', str(tmp_path / 'out'), *options]) == 2

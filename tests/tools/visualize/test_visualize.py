@@ -87,11 +87,14 @@ def test_all_draws_what_can_be_drawn_and_says_what_is_left_out(files, tmp_path, 
     assert main(['visualize', *files(), '--out', str(out), *arguments]) == 0
     streams = capsys.readouterr()
     assert [line for line in streams.err.splitlines() if line.startswith('visualize:')] == [
-        'visualize: comparison is left out: it needs --baseline CONFIG CHECKPOINT']
+        'visualize: comparison is left out: it needs --baseline CONFIG CHECKPOINT',
+        'visualize: captions is left out: it needs a model that writes captions, such as BLIPCaptionPoseEstimator',
+        'visualize: self-attention is left out: it needs a model that writes captions, such as '
+        'BLIPCaptionPoseEstimator']
     assert written(out) == [
-        'poses.png', 'prompt_pairs.csv', 'prompts.csv', 'prompts.png', 'score_map_overlay_1.png',
-        'score_map_overlay_2.png', 'score_maps_1.png', 'score_maps_2.png', 'similarity.csv', 'similarity_1.png',
-        'similarity_2.png', 'similarity_mean.png']
+        'masking.csv', 'masking.png', 'masking_errors.png', 'poses.png', 'prompt_pairs.csv', 'prompts.csv',
+        'prompts.png', 'score_map_overlay_1.png', 'score_map_overlay_2.png', 'score_maps_1.png', 'score_maps_2.png',
+        'similarity.csv', 'similarity_1.png', 'similarity_2.png', 'similarity_mean.png']
     assert set(streams.out.splitlines()) >= {str(out / name) for name in written(out)}
 
 
@@ -103,7 +106,7 @@ def test_a_figure_the_model_cannot_give_says_what_it_needs(figure, files, tmp_pa
     assert not (tmp_path / 'out').exists()
     assert main(['visualize', *config, '--out', str(tmp_path / 'out'), '--figure', 'all', '--num', '1']) == 0
     assert f'{figure} is left out' in capsys.readouterr().err
-    assert written(tmp_path / 'out') == ['poses.png']
+    assert written(tmp_path / 'out') == ['masking.csv', 'masking.png', 'masking_errors.png', 'poses.png']
 
 
 def test_an_unknown_figure_lists_those_there_are(files, tmp_path, capsys):

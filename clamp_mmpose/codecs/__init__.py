@@ -1,0 +1,3 @@
+from .caption_pose import CaptionPose, DecodedCaption
+
+__all__ = ['CaptionPose', 'DecodedCaption']

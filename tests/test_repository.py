@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'clamp_mmpose'
 # A module imports what stands on its own line or above.
 LAYERS = [
-    ('version', 'structures'),
+    ('version', 'structures', 'adaptation'),  # engine/adaptation.py: pure functions, which estimators call
     ('codecs', 'layers', 'losses'),
     ('checkpoint', 'datasets', 'text_encoders', 'backbones'),
     ('necks', ),
@@ -37,7 +37,7 @@ REGISTRIES = [
 def _part(module):
     """The folder under ``clamp_mmpose`` or ``clamp_mmpose.models`` that a dotted name lies in; '' for the root."""
     names = module.split('.')[1:]
-    if names[:1] == ['models'] and len(names) > 1:
+    if len(names) > 1 and (names[0] == 'models' or names[:2] == ['engine', 'adaptation']):
         names = names[1:]
     return names[0] if names else ''
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 
 def randomize(module: nn.Module, *, seed: int = 0) -> nn.Module:
@@ -24,4 +27,22 @@ def randomize(module: nn.Module, *, seed: int = 0) -> nn.Module:
                 buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
             elif name.endswith('running_var'):
                 buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return module
+
+
+def calibrate_norms(module: nn.Module, run: Callable[[], object]) -> nn.Module:
+    """Gives every batch norm of ``module`` the statistics of what passes through it in ``run()``, and returns it.
+
+    In a deep network of random weights and statistics almost nothing of the input arrives, forwards or backwards.
+    """
+    norms = [norm for norm in module.modules() if isinstance(norm, _NormBase)]
+    before = [(norm.momentum, norm.training) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.training = 1.0, True
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for norm, (momentum, training) in zip(norms, before):
+            norm.momentum, norm.training = momentum, training
     return module

@@ -1,25 +1,30 @@
 """`clamp-mmpose evidence`: the table, with trainings that take no time."""
 import argparse
+import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from clamp_mmpose.tools import evidence
+from clamp_mmpose.tools.evidence import captions, language
+from clamp_mmpose.tools.evidence.page import write_section
 
 SCORES = {'simplebaseline_tiny': (0.5, 0.7), 'denseclip_tiny': (0.6, 0.9)}
 
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    monkeypatch.setattr(evidence, 'call', lambda *command: None)
+    monkeypatch.setattr(language, 'call', lambda *command: None)
     monkeypatch.setattr(
-        evidence, '_train', lambda config, seed, args, data: (SCORES.get(config, (0.4, 0.4))[seed], 2.0))
+        language, '_train', lambda config, seed, args, data: (SCORES.get(config, (0.4, 0.4))[seed], 2.0))
 
     def run(*argv):
         parser = argparse.ArgumentParser()
         evidence.add_arguments(parser)
         out = tmp_path / 'evidence.md'
-        assert evidence.run(parser.parse_args(['--out', str(out), '--seeds', '0', '1', *argv])) == 0
+        options = ['--what', 'language', '--out', str(out), '--seeds', '0', '1', *argv]
+        assert evidence.run(parser.parse_args(options)) == 0
         rows = [[cell.strip() for cell in line[1:-1].split('|')] for line in out.read_text().splitlines()
                 if line.startswith('|')]
         return {row[5].strip('`'): row for row in rows[2:]}
@@ -40,7 +45,76 @@ def test_without_its_baseline_a_variant_is_compared_with_nothing(table):
 
 
 def test_every_variant_is_a_shipped_config():
-    for variants in evidence.VARIANTS.values():
+    for variants in language.VARIANTS.values():
         assert variants[0][0] == 'no language'
         for _, config in variants:
-            assert Path(evidence.find_config(evidence.FOLDER / f'{config}{evidence.ENDING}')).is_file()
+            assert Path(language.find_config(language.FOLDER / f'{config}{language.ENDING}')).is_file()
+
+
+NAMES = ('right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_knee', 'left_ankle', 'pelvis', 'thorax',
+         'upper_neck', 'head_top', 'right_wrist', 'right_elbow', 'right_shoulder', 'left_shoulder', 'left_elbow',
+         'left_wrist')
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """The configs that were trained, and the lines of the page, with trainings that only write what they would log."""
+    configs = {}
+
+    def call(*command):
+        if command[0] != 'mim':
+            return
+        work_dir = command[-1]
+        cfg = Config.fromfile(command[3])
+        configs[work_dir.name] = cfg
+        error = 12.8 if cfg.model.codec.get('joints') else 6.4
+        row = {'caption/MAE': error, 'caption/exact': 1.0, 'caption/parse_rate': 1.0, 'step': cfg.train_cfg.max_epochs,
+               **{f'caption/MAE/{name}': error / 2 for name in NAMES}}
+        scalars = work_dir / 'run' / 'vis_data' / 'scalars.json'
+        scalars.parent.mkdir(parents=True, exist_ok=True)
+        scalars.write_text(json.dumps(row) + '\n')
+
+    monkeypatch.setattr(captions, 'call', call)
+
+    def run():
+        parser = argparse.ArgumentParser()
+        evidence.add_arguments(parser)
+        out = tmp_path / 'page.md'
+        options = ['--what', 'captions', '--out', str(out), '--seeds', '0', '1', '--work-dir', str(tmp_path / 'work')]
+        assert evidence.run(parser.parse_args(options)) == 0
+        return out.read_text().splitlines()
+
+    return configs, run
+
+
+def test_captions_are_compared_with_one_joint_alone_in_shares_of_the_side(trained):
+    configs, run = trained
+    lines = run()
+    assert 'By heart: 100% of 8 captions are exact after 600 steps on them.' in lines
+    assert 'All joints: 5.0 % as the mean of the seeds.' in lines
+    assert '| lwri | 2.5 | 10.0 |' in lines and '| rknee | 2.5 | 10.0 |' in lines
+    for joint in captions.JOINTS:
+        cfg = configs[f'{joint}_seed0']
+        codecs = [cfg.model.codec, cfg.val_evaluator[0].codec, cfg.train_dataloader.dataset.pipeline[4].encoder]
+        assert [codec.joints for codec in codecs] == [[joint]] * 3
+    by_heart = configs['by-heart']
+    assert by_heart.val_dataloader.dataset.ann_file == by_heart.train_dataloader.dataset.ann_file
+    assert 'RandomFlip' not in [step.type for step in by_heart.train_dataloader.dataset.pipeline]
+    # The same steps for all that are compared.
+    assert configs['head_seed0'].train_cfg.max_epochs == configs['all_seed0'].train_cfg.max_epochs == captions.EPOCHS
+
+
+def test_what_is_trained_is_not_trained_again(trained):
+    configs, run = trained
+    before = run()
+    configs.clear()
+    assert run() == before and not configs
+
+
+def test_a_section_replaces_itself_and_leaves_the_others(tmp_path):
+    path = tmp_path / 'page.md'
+    write_section(path, 'One', ['old'])
+    write_section(path, 'Two', ['text', '', '| a |'])
+    write_section(path, 'One', ['new'])
+    text = path.read_text()
+    assert text.count('## ') == 2 and 'old' not in text and text.index('new') < text.index('| a |')

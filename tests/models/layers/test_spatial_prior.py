@@ -42,7 +42,8 @@ def test_near_numbers_are_alike_and_words_stay_as_they_are():
     assert float(words[ids].std()) == pytest.approx(float(before.std()), rel=0.35)
     others = [index for index in range(len(words)) if index not in ids]
     torch.testing.assert_close(words[others], before[others], rtol=0, atol=0)
-    assert model.blip.text_decoder.get_output_embeddings().weight is model.blip.text_decoder.get_input_embeddings().weight
+    decoder = model.blip.text_decoder
+    assert decoder.get_output_embeddings().weight is decoder.get_input_embeddings().weight
 
 
 def test_the_rest_of_the_model_is_not_touched_again():

@@ -1,18 +1,17 @@
-"""`clamp-mmpose evidence`: what the parts of a method are worth on toy data, in trainings of the same length."""
+"""DenseCLIP with and without its parts, on toy animals."""
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 import statistics
 import time
 from pathlib import Path
 
-from .commands import attempt, call, find_config
-from .config_variant import load_variant, relocate, shorten
+from ..commands import call, find_config
+from ..config_variant import load_variant, relocate, shorten
+from .page import machine, table, write_section
 
-HELP = 'train toy models with and without the parts of a method, several seeds each; an hour on two cores'
+EPOCHS, TRAIN = 15, 300
 FOLDER = Path('configs', 'denseclip')
 ENDING = '_1xb16-30e_toyanimals-128x128.py'
 
@@ -31,31 +30,12 @@ VARIANTS = {
         ('DenseCLIP, embedding by attention pool', 'denseclip_tiny-resnet18-attnpool'),
     ],
 }
-INTRODUCTION = """# Evidence on toy data
-
-AP on unseen toy animals after trainings of the same length from random weights, written by `clamp-mmpose evidence`
-(`make evidence`). It compares parts with each other on this data and this budget. It says nothing about CLIP's
-pretrained weights, nor about the papers' numbers.
-"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--out', type=Path, default=Path('docs', 'evidence.md'), help='default: %(default)s')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
-    parser.add_argument('--epochs', type=int, default=15, help='of each training; default: %(default)s')
-    parser.add_argument('--train', type=int, default=300, help='training pictures; default: %(default)s')
-    parser.add_argument('--only', nargs='+', metavar='WORD', help='configs whose name contains one of these')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs', 'evidence'), help='default: %(default)s')
-
-
-def run(args: argparse.Namespace) -> int:
-    """Trains each variant with each seed and writes the table. Returns 1 if a command fails."""
-    return attempt(lambda: _compare(args))
-
-
-def _compare(args: argparse.Namespace) -> None:
+def compare(args: argparse.Namespace) -> None:
+    """Trains each variant with each seed and writes the table of DenseCLIP."""
     rows, data = [], args.work_dir.resolve() / 'data'
-    call('clamp-mmpose', 'make-toy-data', data / 'toyanimals', '--train', args.train)
+    call('clamp-mmpose', 'make-toy-data', data / 'toyanimals', '--train', args.train or TRAIN)
     for backbone, variants in VARIANTS.items():
         baseline = None
         for name, config in variants:
@@ -73,7 +53,8 @@ def _compare(args: argparse.Namespace) -> None:
 def _train(config: str, seed: int, args: argparse.Namespace, data: Path) -> tuple[float, float]:
     """AP after the last epoch, and the minutes that it took."""
     work_dir = args.work_dir / f'{config}_seed{seed}'
-    cfg = load_variant(find_config(FOLDER / f'{config}{ENDING}'), {'randomness.seed': seed, **shorten(args.epochs)})
+    cfg = load_variant(find_config(FOLDER / f'{config}{ENDING}'),
+                       {'randomness.seed': seed, **shorten(args.epochs or EPOCHS)})
     cfg.merge_from_dict(relocate(cfg, data / 'toyanimals'))
     variant = work_dir.with_name(f'{work_dir.name}.py')
     cfg.dump(variant)
@@ -96,8 +77,6 @@ def _row(backbone: str, name: str, config: str, scores: list, baseline: list | N
 
 def _write(args: argparse.Namespace, rows: list[list[str]]) -> None:
     header = ['backbone', 'what', 'AP: mean (least to greatest)', 'beside no language', 'minutes each', 'config']
-    table = [f'| {" | ".join(cells)} |' for cells in (header, ['---'] * len(header), *rows)]
-    about = (f'{datetime.date.today()}: {args.train} training pictures, {args.epochs} epochs, seeds '
-             f'{" and ".join(map(str, args.seeds))}; {os.cpu_count()} CPU cores. The last epoch counts, not the best.')
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text('\n'.join([INTRODUCTION, '## DenseCLIP', '', about, '', *table, '']), encoding='utf-8')
+    about = (f'AP on unseen animals. {args.train or TRAIN} training pictures, {args.epochs or EPOCHS} epochs, seeds '
+             f'{" and ".join(map(str, args.seeds))}; {machine()}. The last epoch counts, not the best.')
+    write_section(args.out, 'DenseCLIP', [about, '', *table(header, rows)])

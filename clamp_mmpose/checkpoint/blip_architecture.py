@@ -158,7 +158,7 @@ def _from_hub(read, source: str, path: Path) -> Any:
         if path.is_dir():
             raise CheckpointError(f'{path} cannot be read as a BLIP folder: {first_line(error)}') from error
         raise FileNotFoundError(f"pretrained='{source}' is no folder, nor a name that Hugging Face's cache or hub "
-                                f'answers to: {first_line(error)}') from error
+                                f"answers to: {first_line(error).rstrip('.')}") from error
 
 
 def _config_from_dict(content: dict) -> Any:

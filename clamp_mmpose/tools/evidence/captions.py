@@ -16,7 +16,7 @@ EPOCHS, TRAIN = 40, 6000
 CONFIG, SINGLE = (Path('configs', 'blip', f'blip_{name}_1xb16-40e_toypeople-128x128.py')
                   for name in ('tiny', 'tiny-single'))
 SIDE = 128  # of the input, in pixels
-JOINTS = ('head', 'rknee', 'lwri')
+JOINTS = ('rknee', 'lwri')
 BY_HEART = 8
 # Each epoch is one step.
 STEPS_BY_HEART = 600

@@ -21,7 +21,7 @@ help:
 	@echo 'make test    set up, run the tests (ARGS="-k name -x" goes to pytest)'
 	@echo 'make check   set up, run ruff and the tests'
 	@echo 'make bench   set up, measure speed and memory, write docs/benchmarks.md'
-	@echo 'make evidence  set up, train toy models with and without language, write docs/evidence.md'
+	@echo 'make evidence  set up, train toy models with and without parts of a method, write docs/evidence.md'
 	@echo 'make reproduce-toy  set up, run the protocols of CLAMP on toy animals, write docs/reproduce_toy.md'
 	@echo 'make setup   make .venv with the pinned set, or bring it up to date'
 	@echo 'make clean   remove what builds and tools leave behind; .venv, data and work_dirs stay'

@@ -30,14 +30,14 @@ def compare(args: argparse.Namespace) -> None:
     call('clamp-mmpose', 'prepare-mpii-captions', annotations / 'mpii_train.json', annotations / 'mpii_val.json')
     runs = Runs(args, data)
     by_heart = runs.result('by-heart', _by_heart(runs.config(CONFIG, 0, epochs=STEPS_BY_HEART)))
-    _write(args, by_heart, {}, {})
+    mean_pose = mean_pose_error(runs.config(CONFIG, 0))
     whole, alone = {}, {}
     for seed in args.seeds:
         whole[seed] = runs.result(f'all_seed{seed}', runs.config(CONFIG, seed))
-        _write(args, by_heart, whole, alone)  # an interrupted run keeps what it has
+        _write(args, by_heart, mean_pose, whole, alone)  # an interrupted run keeps what it has
     for joint in JOINTS:
         alone[joint] = runs.result(f'{joint}_seed{args.seeds[0]}', _only(joint, runs.config(SINGLE, args.seeds[0])))
-        _write(args, by_heart, whole, alone)
+        _write(args, by_heart, mean_pose, whole, alone)
     print(f'written: {args.out}')
 
 
@@ -123,7 +123,24 @@ def _only(joint: str, cfg):
     return cfg
 
 
-def _write(args: argparse.Namespace, by_heart: dict, whole: dict[int, dict], alone: dict[str, dict]) -> None:
+def mean_pose_error(cfg) -> float:
+    """The error in input pixels of the mean pose of those to learn from, taken for every one not seen."""
+    import numpy as np
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import DATASETS
+    init_default_scope('mmpose')
+    poses = []
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        # Where the keypoints are in the input, without what is random.
+        steps = [step for step in cfg.val_dataloader.dataset.pipeline if step['type'] != 'PackPoseInputs']
+        dataset = DATASETS.build(dict(loader.dataset, pipeline=steps))
+        poses.append(np.concatenate([dataset[index]['transformed_keypoints'] for index in range(len(dataset))]))
+    known, unseen = poses
+    return float(np.linalg.norm(unseen - known.mean(axis=0), axis=-1).mean())
+
+
+def _write(args: argparse.Namespace, by_heart: dict, mean_pose: float, whole: dict[int, dict],
+           alone: dict[str, dict]) -> None:
     names = _keypoints()
     lines = [f'Error in per cent of the side of the input, {SIDE} pixels, on people not seen, after the last epoch. '
              f'{args.train or TRAIN} pictures, of whose people those alone and complete are taken; '
@@ -135,7 +152,8 @@ def _write(args: argparse.Namespace, by_heart: dict, whole: dict[int, dict], alo
                  f'{result["caption/parse_rate"]:.0%}', f'{result.get("minutes", float("nan")):.1f}']
                 for seed, result in whole.items()]
         mean = _mean(result['caption/MAE'] for result in whole.values())
-        lines += [f'All joints: {mean} as the mean of the seeds.', '',
+        lines += [f'All joints: {mean} as the mean of the seeds. The mean pose of the people to learn from is '
+                  f'{_mean([mean_pose])} away.', '',
                   *table(['seed', 'mean', *names, 'captions that parse', 'minutes'], rows), '']
     if alone:
         first = next(iter(whole.values()))

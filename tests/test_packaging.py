@@ -103,8 +103,9 @@ def test_wheel_holds_every_module_and_no_test(wheel):
 
 
 def test_bare_config_names_are_unique():
-    names = [path.name for path in (ROOT / 'configs').rglob('*.py')]
-    assert sorted(names) == sorted(set(names))
+    """mim takes the first file of a name; those of _base_ are for other configs, which name their folder."""
+    names = [path.name for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts]
+    assert len(names) > 50 and sorted(names) == sorted(set(names))
 
 
 def test_installing_names_neither_torch_nor_openmmlab(wheel):

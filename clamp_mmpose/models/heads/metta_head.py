@@ -48,6 +48,8 @@ class MeTTAHead(HeatmapHead):
         num_maps: self-supervised heatmaps; None is one per keypoint. TTP has 30.
         sigma: of the bottleneck's Gaussians, in cells of the heatmap.
         inpainting: further arguments of :class:`InpaintingNetwork`.
+        inpainting_size: (W, H) that images are resized to for the auxiliary task alone; None leaves them as they are.
+            Half of the width and height is a quarter of the cost of a step.
         mask_side: share of height and width of the central patch that adaptation paints.
         random_mask_sides: the smallest and largest share for the patches of the joint stage, anywhere in the image.
         inpainting_loss: 'mse' or 'l1', the mean over the missing pixels of the normalised image. The slopes of 'l1' do
@@ -71,6 +73,7 @@ class MeTTAHead(HeatmapHead):
                  num_maps: int | None = None,
                  sigma: float = 2.0,
                  inpainting: dict | None = None,
+                 inpainting_size: tuple[int, int] | None = None,
                  mask_side: float = 0.5,
                  random_mask_sides: tuple[float, float] = (0.3, 0.7),
                  inpainting_loss: str = 'mse',
@@ -95,6 +98,7 @@ class MeTTAHead(HeatmapHead):
         self.self_supervised_layer = nn.Conv2d(channels, num_maps, 1, bias=False)
         self.bottleneck = HeatmapBottleneck(sigma)
         self.inpainting = InpaintingNetwork(num_maps, **(inpainting or {}))
+        self.inpainting_size = None if inpainting_size is None else tuple(inpainting_size)
         self.mask_side = mask_side
         self.random_mask_sides = tuple(random_mask_sides)
         self.pixel_loss = _LOSSES[inpainting_loss]
@@ -122,12 +126,19 @@ class MeTTAHead(HeatmapHead):
 
     def inpaint(self, feats: Features, images: Tensor, mask: Tensor) -> Tensor:
         """(B, 3, H, W): the images as painted from the heatmaps and from what ``mask`` (B or 1, 1, H, W) leaves, which
-        is where it is 0. images: (B, 3, H, W), normalised."""
+        is where it is 0. images: (B, 3, H, W), normalised, of the size in which the head inpaints."""
         appearance = self.inpainting.encode_appearance(images, mask)
         return self.inpainting(appearance, self.self_supervised_heatmaps(feats))
 
+    def resize(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W): images as the auxiliary task has them."""
+        if self.inpainting_size is None or tuple(images.shape[-2:]) == self.inpainting_size[::-1]:
+            return images
+        return F.interpolate(images, self.inpainting_size[::-1], mode='bilinear', antialias=True)
+
     def auxiliary_loss(self, feats: Features, images: Tensor) -> Tensor:
         """(B, ): the loss of a patch of random size and place in each image, for the joint stage."""
+        images = self.resize(images)
         size = tuple(images.shape[-2:])
         mask = patch_masks(random_patches(len(images), size, self.random_mask_sides), size, images)
         painted = full_precision(self.inpaint(feats, images, mask))
@@ -145,6 +156,7 @@ class MeTTAHead(HeatmapHead):
         }
 
     def prepare_adaptation(self, feats: Features, images: Tensor) -> PreparedFeatures:
+        images = self.resize(images)
         size = tuple(images.shape[-2:])
         mask = patch_masks([central_patch(size, self.mask_side)], size, images)
         return PreparedFeatures(self._frozen(feats), self.inpainting.encode_appearance(images, mask))
@@ -153,6 +165,7 @@ class MeTTAHead(HeatmapHead):
         """(B, ): the loss of the central patch."""
         if not isinstance(feats, PreparedFeatures):
             feats = self.prepare_adaptation(feats, images)
+        images = self.resize(images)
         heatmaps = self._pose(feats.features)[1]
         patch = central_patch(tuple(images.shape[-2:]), self.mask_side)
         if self.windowed:

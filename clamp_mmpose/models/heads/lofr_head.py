@@ -62,7 +62,7 @@ class LOFRHead(BaseHead):
     whose prototypes are learned queries.
 
     The paper does not give the number of graph layers, what the classifiers stand on, how scales become one memory, or
-    several other things: METHODS of our own are marked in the documentation of the config.
+    more: what is ours says configs/lofr/README.md.
 
     Args:
         in_channels: of each map of the backbone.

@@ -12,8 +12,16 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import ConfigType, Features, OptConfigType, OptSampleList, Predictions
 from torch import Tensor, nn
 
-from ..layers import (ActivationMaps, ContextEncoder, PartDecoder, PosePrototypes, SpatialPositionEncoding,
-                      full_precision, kinematic_adjacency, resize_map)
+from ..layers import (
+    ActivationMaps,
+    ContextEncoder,
+    PartDecoder,
+    PosePrototypes,
+    SpatialPositionEncoding,
+    full_precision,
+    kinematic_adjacency,
+    resize_map,
+)
 
 
 class LOFROutput(NamedTuple):
@@ -224,7 +232,8 @@ class LOFRHead(BaseHead):
             maps = resize_map(maps, self.decoder.heatmap_size[::-1])
         lowest, highest = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
         scale = (highest - lowest).clamp(min=torch.finfo(maps.dtype).tiny)
-        return (maps - lowest) / scale * presence[..., None, None]
+        # The codec finds no maximum in a map of zeros.
+        return (maps - lowest) / scale * presence.clamp(min=1e-6)[..., None, None]
 
     def _presence(self, batch_data_samples: OptSampleList) -> Tensor:
         labels = [sample.gt_instance_labels for sample in batch_data_samples]

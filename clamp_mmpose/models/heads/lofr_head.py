@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from mmengine.structures import PixelData
-from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.models.heads import BaseHead
 from mmpose.models.utils.tta import flip_heatmaps
 from mmpose.registry import KEYPOINT_CODECS, MODELS
@@ -129,7 +128,8 @@ class LOFRHead(BaseHead):
         self.keypoint_loss = None if keypoint_loss is None else MODELS.build(keypoint_loss)
 
         self.activation_maps = ActivationMaps(self.in_channels[-1], out_channels)
-        self.projections = nn.ModuleList(nn.Conv2d(self.in_channels[index], channels, 1) for index in self.scale_indices)
+        self.projections = nn.ModuleList(
+            nn.Conv2d(self.in_channels[index], channels, 1) for index in self.scale_indices)
         self.spe = None if spe is None else SpatialPositionEncoding(channels, out_channels, **spe)
         self.position_encoding = None if position_encoding is None else MODELS.build(position_encoding)
         self.encoder = ContextEncoder(channels, len(self.scale_indices), **encoder)
@@ -137,7 +137,7 @@ class LOFRHead(BaseHead):
         if reppg is None:
             self.queries = nn.Parameter(torch.randn(out_channels, channels))
         else:
-            adjacency = kinematic_adjacency(_skeleton_links(metainfo, skeleton_links, out_channels), out_channels)
+            adjacency = kinematic_adjacency(read_skeleton(metainfo, skeleton_links, out_channels), out_channels)
             self.reppg = PosePrototypes(self.in_channels[-1], channels, adjacency, **reppg)
         self.part_decoder = PartDecoder(channels, **part_decoder)
         self.encoder_classifier = nn.Linear(channels, out_channels)
@@ -232,8 +232,9 @@ class LOFRHead(BaseHead):
             maps = resize_map(maps, self.decoder.heatmap_size[::-1])
         lowest, highest = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
         scale = (highest - lowest).clamp(min=torch.finfo(maps.dtype).tiny)
-        # The codec finds no maximum in a map of zeros.
-        return (maps - lowest) / scale * presence.clamp(min=1e-6)[..., None, None]
+        # Resized, the last cell is a plateau; rounded, its maximum is where the cell lies. In a map of zeros the codec
+        # finds no maximum.
+        return ((maps - lowest) / scale).round(decimals=5) * presence.clamp(min=1e-6)[..., None, None]
 
     def _presence(self, batch_data_samples: OptSampleList) -> Tensor:
         labels = [sample.gt_instance_labels for sample in batch_data_samples]
@@ -289,16 +290,3 @@ def _find_scales(scales: Sequence[int], strides: tuple[int, ...], in_channels: t
         raise ValueError(f'scales={tuple(scales)} must be some of strides={strides}, those of the maps in front of '
                          'LOFRHead')
     return [strides.index(scale) for scale in sorted(set(scales))]
-
-
-def _skeleton_links(metainfo: str | dict | None, links: Sequence | None, num_keypoints: int) -> Sequence:
-    if links is not None:
-        return links
-    if metainfo is None:
-        raise ValueError('reppg needs the skeleton: give metainfo, such as configs/_base_/datasets/coco.py, or '
-                         'skeleton_links=[(0, 1), ...]; reppg=None does without')
-    parsed = parse_pose_metainfo(dict(from_file=metainfo) if isinstance(metainfo, str) else metainfo)
-    if parsed['num_keypoints'] != num_keypoints:
-        raise ValueError(f"out_channels={num_keypoints} of LOFRHead, but its metainfo, of "
-                         f"{parsed['dataset_name']}, has {parsed['num_keypoints']} keypoints")
-    return parsed['skeleton_links']

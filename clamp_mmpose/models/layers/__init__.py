@@ -16,7 +16,8 @@ from .prompt_encoder import PromptEncoder
 from .resize_map import resize_map
 from .score_map import compute_score_map
 from .score_map_upsampler import ScoreMapUpsampler
-from .semantic_graph_conv import SemanticGraphConv, kinematic_adjacency
+from .semantic_graph_conv import SemanticGraphConv
+from .skeleton import kinematic_adjacency, read_skeleton
 from .spatial_position_encoding import SpatialPositionEncoding
 from .spatial_prior import SpatialPrior
 from .vit_pyramid import ViTPyramid
@@ -25,6 +26,6 @@ __all__ = [
     'ActivationMaps', 'ContextDecoder', 'ContextEncoder', 'DenseAttentionPool', 'DenseProjection', 'EvalCache',
     'HeatmapBottleneck', 'InpaintingNetwork', 'PackedPrompts', 'PartDecoder', 'PosePrototypes', 'PromptEncoder',
     'ScoreMapUpsampler', 'SemanticGraphConv', 'SpatialPositionEncoding', 'SpatialPrior', 'ViTPyramid',
-    'compute_score_map', 'full_precision', 'kinematic_adjacency', 'resize_map', 'resize_position_table',
-    'sample_bilinear', 'sample_released'
+    'compute_score_map', 'full_precision', 'kinematic_adjacency', 'read_skeleton', 'resize_map',
+    'resize_position_table', 'sample_bilinear', 'sample_released'
 ]

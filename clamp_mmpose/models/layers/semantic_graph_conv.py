@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -35,21 +33,3 @@ class SemanticGraphConv(nn.Module):
         """(C, C): how much node i takes of node j; each row sums to 1."""
         logits = self.edge_logits.new_full(self.edges.shape, float('-inf'))
         return logits.masked_scatter(self.edges, self.edge_logits).softmax(-1)
-
-
-def kinematic_adjacency(links: Sequence[Sequence[int]], num_keypoints: int) -> Tensor:
-    """(C, C) of 0 and 1: the links of the skeleton in both directions, and every keypoint with itself.
-
-    Raises ValueError for a skeleton without links, and for a link to a keypoint that there is not.
-    """
-    links = [tuple(int(end) for end in link) for link in links]
-    if not links:
-        raise ValueError('the skeleton has no links, so its keypoints have no relations to learn; give '
-                         'skeleton_links=[(0, 1), ...], or reppg=None')
-    for link in links:
-        if len(link) != 2 or not all(0 <= end < num_keypoints for end in link):
-            raise ValueError(f'the link {link} of the skeleton must be two of the keypoints 0 to {num_keypoints - 1}')
-    adjacency = torch.eye(num_keypoints)
-    start, end = torch.tensor(links).unbind(1)
-    adjacency[start, end] = adjacency[end, start] = 1
-    return adjacency

@@ -94,7 +94,7 @@ def test_a_missing_label_names_the_transform_that_makes_it():
     model, config = make(dict(keypoint_loss=dict(type='KeypointMSELoss', use_target_weight=True)))
     batch = make_batch(config)
     del batch['data_samples'][1].gt_fields
-    with pytest.raises(ValueError, match='GenerateTarget.*keypoint_loss'):
+    with pytest.raises(ValueError, match=r'GenerateTarget.*keypoint_loss'):
         losses_of(model, batch)
     with pytest.raises(ValueError, match='GeneratePresence'):
         losses_of(model, pack_batch(config['head']['decoder'], 5))

@@ -12,8 +12,6 @@ from mmpose.models.utils.tta import flip_heatmaps
 from mmpose.registry import MODELS
 from torch.testing import assert_close
 
-from clamp_mmpose.models.layers import resize_map
-
 OFF = dict(spe=None, scales=(4, ), reppg=None, diversity_loss=None)
 TABLE_5 = ['', 'spe', 'scales', 'reppg', 'diversity_loss', 'spe scales', 'reppg diversity_loss',
            'spe scales reppg diversity_loss']
@@ -282,12 +280,11 @@ def test_the_activation_maps_predict_too():
     result = predict(model, batch, predict_from='activation', output_heatmaps=True)
     out = model.head.read(features_of(model, batch))
     assert_close(torch.stack([sample.pred_fields.heatmaps for sample in result]), out.activations.relu())
-    resized = resize_map(out.activations, (16, 16))
-    for sample, maps, logits in zip(result, resized, out.cnn_logits):
+    for sample, maps, logits in zip(result, out.activations, out.cnn_logits):
         assert_close(sample.pred_instances.keypoint_scores[0], logits.sigmoid().detach().numpy(), rtol=1e-5, atol=1e-6)
         for (x, y), activation in zip(sample.pred_instances.keypoints[0], maps):
-            row, column = divmod(int(activation.argmax()), 16)
-            assert abs(x - 4 * column) <= 1 and abs(y - 4 * row) <= 1
+            row, column = divmod(int(activation.argmax()), 2)
+            assert abs(x - 32 * column) <= 1 and abs(y - 32 * row) <= 1
 
 
 def test_an_activation_map_that_is_negative_everywhere_has_its_keypoint_in_the_image_still():

@@ -1,4 +1,6 @@
+from .generate_presence import GeneratePresence
 from .model_flip_indices import ModelFlipIndices
+from .pack_presence_inputs import PackPresenceInputs
 from .whole_image_affine import WholeImageAffine
 
-__all__ = ['ModelFlipIndices', 'WholeImageAffine']
+__all__ = ['GeneratePresence', 'ModelFlipIndices', 'PackPresenceInputs', 'WholeImageAffine']

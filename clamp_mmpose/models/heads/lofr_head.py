@@ -11,16 +11,9 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import ConfigType, Features, OptConfigType, OptSampleList, Predictions
 from torch import Tensor, nn
 
-from ..layers import (
-    ActivationMaps,
-    ContextEncoder,
-    PartDecoder,
-    PosePrototypes,
-    SpatialPositionEncoding,
-    full_precision,
-    kinematic_adjacency,
-    resize_map,
-)
+from ..layers import (ActivationMaps, ContextEncoder, PartDecoder, PosePrototypes, SpatialPositionEncoding,
+                      full_precision, kinematic_adjacency, read_skeleton, resize_map)
+from ..layers.backbone_maps import check_maps, find_scales
 
 
 class LOFROutput(NamedTuple):
@@ -120,7 +113,7 @@ class LOFRHead(BaseHead):
                              'decoder')
         self.in_channels, self.strides = tuple(in_channels), tuple(strides)
         self.out_channels = out_channels
-        self.scale_indices = _find_scales(scales, self.strides, self.in_channels)
+        self.scale_indices = find_scales(scales, self.strides, self.in_channels)
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
         self.classification_loss = MODELS.build(classification_loss)
         self.classification_weights = tuple(classification_weights)
@@ -150,7 +143,7 @@ class LOFRHead(BaseHead):
         return self._heatmaps(out.responses, out.decoder_logits.sigmoid())
 
     def read(self, feats: Features) -> LOFROutput:
-        self._check_maps(feats)
+        check_maps(feats, self.in_channels, self.strides, None if self.decoder is None else self.decoder.input_size)
         cnn_logits, keypoint_maps, activations = self.activation_maps(feats[-1])
         memory = self._encode(feats, activations)
         prototypes = self._prototypes(feats[-1], keypoint_maps)
@@ -260,33 +253,3 @@ class LOFRHead(BaseHead):
         responses = resize_map(responses[located], target.shape[-2:])
         peaks = responses / responses.amax((2, 3), keepdim=True)
         return self.keypoint_loss(peaks, target, weights[located])
-
-    def _check_maps(self, feats: Features) -> None:
-        H, W = (self.decoder.input_size[::-1] if self.decoder is not None else
-                (n * self.strides[0] for n in feats[0].shape[-2:]))
-        came = [tuple(x.shape[1:]) for x in feats]
-        wanted = [stride for index, stride in enumerate(self.strides)
-                  if index >= len(came) or not _has_stride(came[index], stride, (H, W))]
-        if wanted or len(came) != len(self.strides):
-            raise ValueError(f'LOFRHead takes maps at strides {self.strides} of an input of {(W, H)} (W, H), in this '
-                             f'order; not found: {wanted}. What comes is, as (channels, h, w): {came}. ResNet and Swin '
-                             'give strides 4 to 32 with out_indices=(0, 1, 2, 3), HRNet with multiscale_output=True of '
-                             'stage4; strides and scales of LOFRHead take others')
-        if tuple(channels for channels, *_ in came) != self.in_channels:
-            raise ValueError(f'in_channels={self.in_channels} of LOFRHead, but the maps have '
-                             f'{tuple(channels for channels, *_ in came)} channels')
-
-
-def _has_stride(shape: tuple[int, int, int], stride: int, size: tuple[int, int]) -> bool:
-    # Backbones round a size that the stride does not divide up or down.
-    return all(n in (length // stride, -(-length // stride)) for n, length in zip(shape[1:], size))
-
-
-def _find_scales(scales: Sequence[int], strides: tuple[int, ...], in_channels: tuple[int, ...]) -> list[int]:
-    if not strides or len(strides) != len(in_channels):
-        raise ValueError(f'in_channels={in_channels} and strides={strides} must say one number for each map of the '
-                         'backbone')
-    if not scales or any(scale not in strides for scale in scales):
-        raise ValueError(f'scales={tuple(scales)} must be some of strides={strides}, those of the maps in front of '
-                         'LOFRHead')
-    return [strides.index(scale) for scale in sorted(set(scales))]

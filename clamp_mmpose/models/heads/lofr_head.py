@@ -11,8 +11,17 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import ConfigType, Features, OptConfigType, OptSampleList, Predictions
 from torch import Tensor, nn
 
-from ..layers import (ActivationMaps, ContextEncoder, PartDecoder, PosePrototypes, SpatialPositionEncoding,
-                      full_precision, kinematic_adjacency, read_skeleton, resize_map)
+from ..layers import (
+    ActivationMaps,
+    ContextEncoder,
+    PartDecoder,
+    PosePrototypes,
+    SpatialPositionEncoding,
+    full_precision,
+    kinematic_adjacency,
+    read_skeleton,
+    resize_map,
+)
 from ..layers.backbone_maps import check_maps, find_scales
 
 

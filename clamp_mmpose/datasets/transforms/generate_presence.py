@@ -22,8 +22,8 @@ class GeneratePresence(BaseTransform):
     ``gt_instance_labels.presence``, (1, K) of 0 and 1, by ``PackPresenceInputs``; by MMPose's ``PackPoseInputs`` if
     this stands after ``GenerateTarget`` and the flip. Flips swap left and right wherever it stands.
 
-    What stands after it sees no location of an instance that does not keep its own: coordinates are 0, weights and
-    targets too. So it belongs right behind ``LoadImage``. What stands before it must be known to use no locations, and
+    What stands after it sees no location of an instance that does not keep its own: coordinates, weights and targets
+    are 0. So it belongs right behind ``LoadImage``. What stands before it must be known to use no locations, and
     what takes crops by them is refused, with ValueError, at the first sample, or by ``ModelCheckHook`` before.
 
     Args:
@@ -77,8 +77,8 @@ class GeneratePresence(BaseTransform):
         if not self._keeps_locations(results):
             if self.recompute_after_crop and not results.get('presence_only'):
                 presence = presence * _inside(results)
-            results = _hide(results)
             visible = np.zeros_like(visible)
+            results = {'keypoint_weights': visible, **_hide(results)}  # of which GenerateTarget may make its own
         elif self.recompute_after_crop:
             presence = presence * _inside(results)
         # Flips take the last axis along, and GenerateTarget splits it: it weighs with the first.

@@ -59,7 +59,8 @@ def shrink_model(model: dict) -> dict:
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
     counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
-    :func:`tiny_blip_model`, with the words of its own captions. All else stays, backbones of other kinds too.
+    :func:`tiny_blip_model`, with the words of its own captions. What MeTTA adapts, and its auxiliary network, is a few
+    channels wide. All else stays, backbones of other kinds too.
     """
     model = deepcopy(model)
     if 'codec' in model:  # it writes captions
@@ -82,6 +83,9 @@ def shrink_model(model: dict) -> dict:
     head = model['head'].get('head', model['head'])
     if head.get('in_channels') is not None:
         head['in_channels'] -= narrower
+    if model.get('type') == 'MeTTAPoseEstimator':
+        # What adaptation runs at every step.
+        head.update(conv_out_channels=(8, 8), inpainting=dict(base_channels=2))
     return model
 
 

@@ -20,6 +20,8 @@ class AdaptableHead(Protocol):
     - ``prepare_adaptation(feats, images) -> feats``, a tuple of tensors: what all steps share is computed once, and
       ``forward`` and ``adaptation_loss`` get the result in place of the neck's features;
     - ``auxiliary_loss(feats, images) -> (B, )``: the loss to train with, where it is another than the one to adapt by;
+    - ``adapted_loss(outputs, data_samples, train_cfg)``: the supervised loss of the meta stage, of what ``forward`` has
+      given with adapted parameters, where ``loss`` needs more of the features than ``forward``;
     - ``frozen_modules``, ``auxiliary_modules``: names of modules that are frozen after the joint stage, and of those
       that serve the adaptation alone.
     """

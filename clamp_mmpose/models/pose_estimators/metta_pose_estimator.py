@@ -142,7 +142,9 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
             params = adapt(loss_of_one_image(self.head), self.head.adaptable_parameters(), feats, inputs,
                            lr=self.rates(), steps=self.inner_loop.steps, create_graph=self.inner_loop.order == 2)
             outputs = forward_adapted(self.head, params, feats)
-            losses = _behind_forward(self.head).loss(outputs, data_samples, train_cfg=self.train_cfg)
+            behind = _behind_forward(self.head)
+            supervised = getattr(behind, 'adapted_loss', behind.loss)
+            losses = supervised(outputs, data_samples, train_cfg=self.train_cfg)
             if self.meta_auxiliary_weight:
                 unadapted = self.head.adaptation_loss(feats, inputs).mean()
                 losses['loss_auxiliary'] = self.meta_auxiliary_weight * unadapted

@@ -7,7 +7,7 @@ train_cfg = dict(max_epochs=20, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 param_scheduler = [dict(type='CosineAnnealingLR', begin=0, end=20, T_max=20, eta_min=1e-6, by_epoch=True)]
 auto_scale_lr = dict(base_batch_size=8)
-custom_hooks = [*_base_.custom_hooks, dict(type='MeTTAHook', steps=5)]  # tells the accuracy after each step
+default_hooks = dict(metta=dict(type='MeTTAHook', steps=5))  # tells the accuracy after each step
 
 model = dict(
     stage='meta',

@@ -7,8 +7,8 @@ train_cfg = dict(max_epochs=10, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 param_scheduler = [dict(type='CosineAnnealingLR', begin=0, end=10, T_max=10, eta_min=1e-6, by_epoch=True)]
 auto_scale_lr = dict(base_batch_size=8)
-default_hooks = dict(checkpoint=dict(interval=5))
-custom_hooks = [*_base_.custom_hooks, dict(type='MeTTAHook', steps=5)]  # tells the accuracy after each step
+default_hooks = dict(
+    checkpoint=dict(interval=5), metta=dict(type='MeTTAHook', steps=5))  # tells the accuracy after each step
 
 model = dict(
     stage='meta',

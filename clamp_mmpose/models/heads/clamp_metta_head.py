@@ -19,6 +19,6 @@ class CLAMPMeTTAHead(MeTTAHead, CLAMPHead):
 
     def __init__(self, in_channels: int, out_channels: int, **kwargs) -> None:
         if kwargs.get('matching_only'):
-            raise ValueError('matching_only=True of CLAMPMeTTAHead: a head that predicts from the score map alone has no '
-                             'layers over the features, which would adapt')
+            raise ValueError('matching_only=True of CLAMPMeTTAHead leaves nothing to adapt: it predicts from the score '
+                             'map alone, without layers over the features')
         super().__init__(in_channels, out_channels, **kwargs)

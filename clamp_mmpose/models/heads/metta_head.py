@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ..layers import HeatmapBottleneck, InpaintingNetwork, full_precision
 from ..layers.masks import central_patch, masked_loss, patch_masks, random_patches
+from ..layers.separable_maps import SeparableMaps
 
 _LOSSES = dict(l1=masked_loss, mse=partial(masked_loss, squared=True))
 
@@ -118,17 +119,17 @@ class MeTTAHead(HeatmapHead):
     def forward(self, feats: Features) -> Tensor:
         features, heatmaps = self._pose(self._frozen(feats))
         # MMPose takes them to NumPy, for the accuracy and to decode, and NumPy knows no bfloat16.
-        return full_precision(self.final_layer(torch.cat([features, heatmaps.to(features.dtype)], 1)))
+        return full_precision(self.final_layer(torch.cat([features, heatmaps.dense().to(features.dtype)], 1)))
 
     def self_supervised_heatmaps(self, feats: Features) -> Tensor:
         """(B, M, h, w): what the auxiliary network sees of the pose."""
-        return self._pose(self._frozen(feats))[1]
+        return self._pose(self._frozen(feats))[1].dense()
 
     def inpaint(self, feats: Features, images: Tensor, mask: Tensor) -> Tensor:
         """(B, 3, H, W): the images as painted from the heatmaps and from what ``mask`` (B or 1, 1, H, W) leaves, which
         is where it is 0. images: (B, 3, H, W), normalised, of the size in which the head inpaints."""
         appearance = self.inpainting.encode_appearance(images, mask)
-        return self.inpainting(appearance, self.self_supervised_heatmaps(feats))
+        return self.inpainting(appearance, self._pose(self._frozen(feats))[1])
 
     def resize(self, images: Tensor) -> Tensor:
         """(B, 3, H, W): images as the auxiliary task has them."""
@@ -183,10 +184,10 @@ class MeTTAHead(HeatmapHead):
     def _frozen(self, feats: Features) -> Tensor:
         return feats.features if isinstance(feats, PreparedFeatures) else self.deconv_layers(feats[-1])
 
-    def _pose(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _pose(self, features: Tensor) -> tuple[Tensor, SeparableMaps]:
         """The block's features and the self-supervised heatmaps."""
         features = self.conv_layers(features)
-        return features, self.bottleneck(self.self_supervised_layer(features))
+        return features, self.bottleneck.separable(self.self_supervised_layer(features))
 
     def _check_adaptable(self) -> None:
         modules = dict(self.named_modules())

@@ -199,8 +199,8 @@ def test_names_that_the_dataset_lacks_are_listed(names, torso, message):
 
 def test_poses_that_do_not_match_the_labels_are_an_error():
     two = sample(np.zeros((1, 13, 2)), np.zeros((2, 13, 2)), np.ones((1, 13)))
-    with pytest.raises(ValueError, match=r'^the model predicts 2 poses of 13 keypoints in 0001\.jpg, and the dataset has '
-                                         r'1 of 13; TorsoPCKAccuracy is for top-down'):
+    with pytest.raises(ValueError, match=r'^the model predicts 2 poses of 13 keypoints in 0001\.jpg, and the dataset '
+                                         r'has 1 of 13; TorsoPCKAccuracy is for top-down'):
         evaluate([two])
     with pytest.raises(ValueError, match=r'metainfo names 13 keypoints, and the labels of 0001\.jpg have 17'):
         evaluate(random_samples(17))

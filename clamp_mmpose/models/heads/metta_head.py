@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ..layers import HeatmapBottleneck, InpaintingNetwork, full_precision
 from ..layers.masks import central_patch, masked_loss, patch_masks, random_patches
+from ..layers.separable_maps import SeparableMaps
 
 _LOSSES = dict(l1=masked_loss, mse=partial(masked_loss, squared=True))
 
@@ -125,12 +126,12 @@ class MeTTAHead(HeatmapHead):
 
     def self_supervised_heatmaps(self, feats: Features) -> Tensor:
         """(B, M, h, w): what the auxiliary network sees of the pose."""
-        return self._pose(self._frozen(feats))[1]
+        return self._pose(self._frozen(feats))[1].dense()
 
     def inpaint(self, feats: Features, images: Tensor, mask: Tensor) -> Tensor:
         """(B, 3, H, W): the images as painted from the heatmaps and from what ``mask`` (B or 1, 1, H, W) leaves, which
         is where it is 0. images: (B, 3, H, W), normalised, of the size in which the head inpaints."""
-        return self._paint(self.self_supervised_heatmaps(feats), images, mask)
+        return self._paint(self._pose(self._frozen(feats))[1], images, mask)
 
     def resize(self, images: Tensor) -> Tensor:
         """(B, 3, H, W): images as the auxiliary task has them."""
@@ -140,7 +141,7 @@ class MeTTAHead(HeatmapHead):
 
     def auxiliary_loss(self, feats: Features, images: Tensor) -> Tensor:
         """(B, ): the loss of a patch of random size and place in each image, for the joint stage."""
-        return self._random_patch_loss(self.self_supervised_heatmaps(feats), images)
+        return self._random_patch_loss(self._pose(self._frozen(feats))[1], images)
 
     def adaptable_parameters(self) -> dict[str, Tensor]:
         norms = {name for name, module in self.named_modules() if isinstance(module, (_NormBase, nn.GroupNorm))}
@@ -178,19 +179,19 @@ class MeTTAHead(HeatmapHead):
     def _frozen(self, feats: Features) -> Tensor:
         return feats.features if isinstance(feats, PreparedFeatures) else self.deconv_layers(feats[-1])
 
-    def _pose(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _pose(self, features: Tensor) -> tuple[Tensor, SeparableMaps]:
         """The block's features and the self-supervised heatmaps."""
         features = self.conv_layers(features)
-        return features, self.bottleneck(self.self_supervised_layer(features))
+        return features, self.bottleneck.separable(self.self_supervised_layer(features))
 
-    def _predict(self, features: Tensor, heatmaps: Tensor) -> Tensor:
+    def _predict(self, features: Tensor, heatmaps: SeparableMaps) -> Tensor:
         # MMPose takes them to NumPy, for the accuracy and to decode, and NumPy knows no bfloat16.
-        return full_precision(self.final_layer(torch.cat([features, heatmaps.to(features.dtype)], 1)))
+        return full_precision(self.final_layer(torch.cat([features, heatmaps.dense().to(features.dtype)], 1)))
 
-    def _paint(self, heatmaps: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+    def _paint(self, heatmaps: SeparableMaps, images: Tensor, mask: Tensor) -> Tensor:
         return self.inpainting(self.inpainting.encode_appearance(images, mask), heatmaps)
 
-    def _random_patch_loss(self, heatmaps: Tensor, images: Tensor) -> Tensor:
+    def _random_patch_loss(self, heatmaps: SeparableMaps, images: Tensor) -> Tensor:
         images = self.resize(images)
         size = tuple(images.shape[-2:])
         mask = patch_masks(random_patches(len(images), size, self.random_mask_sides), size, images)

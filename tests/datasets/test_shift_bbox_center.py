@@ -21,7 +21,7 @@ def test_it_moves_by_parts_of_each_boxs_longer_side_whatever_the_padding():
 
 @pytest.mark.parametrize('shift', [0.1, (1, ), (1, 2, 3), (0, float('nan'))])
 def test_a_shift_that_makes_no_sense_is_named(shift):
-    with pytest.raises(ValueError, match='^shift='):
+    with pytest.raises(ValueError, match=r'^shift='):
         transform(shift=shift)
 
 

@@ -120,8 +120,8 @@ class PennActionDataset(BaseCocoStyleDataset):
         names = [f'{number:06d}.jpg' for number in numbers]
         missing = {*names} - {*os.listdir(folder)}
         if missing:
-            raise FileNotFoundError(f'{len(missing)} of the {len(names)} frames that {path} labels are not in {folder}, '
-                                    f'the first is {min(missing)}')
+            raise FileNotFoundError(f'{len(missing)} of the {len(names)} frames that {path} labels are not in '
+                                    f'{folder}, the first is {min(missing)}')
         return [osp.join(folder, name) for name in names]
 
     def _log(self, num_frames: int, count: Counter) -> None:

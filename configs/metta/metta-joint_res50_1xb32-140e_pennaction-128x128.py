@@ -16,7 +16,7 @@ param_scheduler = [dict(type='MultiStepLR', begin=0, end=140, milestones=[90, 12
 auto_scale_lr = dict(base_batch_size=32)
 
 # hooks
-default_hooks = dict(checkpoint=dict(save_best='PCK@0.2', rule='greater'))
+default_hooks = dict(checkpoint=dict(save_best='torso_pck/PCK@0.2', rule='greater'))
 
 # codec settings
 codec = dict(type='MSRAHeatmap', input_size=(128, 128), heatmap_size=(32, 32), sigma=2)
@@ -49,6 +49,7 @@ data_root = 'data/Penn_Action/'
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
+    dict(type='ShiftBBoxCenter'),
     dict(type='RandomFlip', direction='horizontal'),
     # N(0, 30) degrees cut off at 60
     dict(type='RandomBBoxTransform', shift_prob=0, scale_factor=(0.75, 1.25), rotate_factor=60.0),
@@ -59,6 +60,7 @@ train_pipeline = [
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
+    dict(type='ShiftBBoxCenter'),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='PackPoseInputs')
 ]
@@ -92,5 +94,5 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # evaluators
-val_evaluator = dict(type='TorsoPCKAccuracy', thr=0.2)
+val_evaluator = dict(type='TorsoPCKAccuracy', thr=0.2, use_hidden=True)  # hidden joints measure the torso too
 test_evaluator = val_evaluator

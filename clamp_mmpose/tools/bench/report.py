@@ -62,6 +62,8 @@ of them taking turns.
 
 - Predictions go from a normalised batch to keypoints in image coordinates, without flip test; adapted ones with the
   guard, which costs one forward pass more. A *meta step* is the loss of the meta stage and its gradients.
+- *a plain loop* runs the whole model in every step, paints the whole image and differentiates with respect to every
+  parameter, one image at a time.
 - *operations* are those of the convolutions and matrix products for one image, as PyTorch's counter has them (a
   multiplication and an addition are two). *measured / counted* is the ratio of the times over that of the operations:
   above 1 the first of the pair makes less of the machine than the second.

@@ -34,12 +34,13 @@ def draw_adaptation(traces: Sequence[AdaptationTrace], dataset_meta: dict, *, kp
         view = trace.view
         row[0].imshow(draw_labels(view, dataset_meta))
         row[0].set_xlabel(view.name, fontsize=8)
+        shown = (trace.scores[0] >= kpt_thr).astype(float)
         for step, ax in ((0, row[1]), (steps, row[2])):
-            points = view.to_crop(trace.points[step])
-            ax.imshow(draw_pose(view, points, trace.scores[step], dataset_meta, kpt_thr))
+            ax.imshow(draw_pose(view, view.to_crop(trace.points[step]), shown, dataset_meta, kpt_thr=0.5))
             ax.set_xlabel(_describe(trace, step), fontsize=8)
         if trace.guarded:
-            row[2].set_title('guarded: step 0 is kept', color='tab:red', fontsize=9)
+            row[2].text(0.5, 0.98, 'guarded: step 0 is kept', color='white', fontsize=9, ha='center', va='top',
+                        transform=row[2].transAxes, bbox=dict(fc='tab:red', ec='none', pad=2))
             for spine in row[2].spines.values():
                 spine.set(color='tab:red', lw=2)
         _draw_paths(row[3], trace, dataset_meta, kpt_thr)
@@ -51,8 +52,9 @@ def draw_adaptation(traces: Sequence[AdaptationTrace], dataset_meta: dict, *, kp
         row[4].tick_params(labelsize=8)
         row[4].set_xlabel('step', fontsize=8)
     for ax, title in zip(axes[0], titles):
-        ax.set_title('\n'.join(filter(None, [title, ax.get_title()])), fontsize=11)
-    words = 'pixels of the input; paths: from the ring, before, to the disc, after'
+        ax.set_title(title, fontsize=11)
+    words = (f'pixels of the input; drawn: keypoints that score {kpt_thr:g} or more at step 0; paths: from the ring, '
+             'before, to the disc, after')
     figure.supxlabel(words + ('; white cross: label' if annotated else ''), fontsize=8)
     return figure
 
@@ -87,9 +89,10 @@ def _draw_paths(ax: Axes, trace: AdaptationTrace, dataset_meta: dict, kpt_thr: f
         ax.plot(*path[-1], 'o', color=colour, ms=4)
     height, width = view.image.shape[:2]
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    moved = trace.moved[-1]
-    ax.set_xlabel(f'moved by {nanmean(moved, 0):.1f}, at most {np.nanmax(moved):.1f}' if np.isfinite(moved).any()
-                  else 'not finite', fontsize=8)
+    words = f'{shown.sum()} of {len(shown)} keypoints'
+    if shown.any():
+        words += f', moved by {trace.moved[-1, shown].mean():.1f}, at most {trace.moved[-1, shown].max():.1f}'
+    ax.set_xlabel(words, fontsize=8)
 
 
 def _describe(trace: AdaptationTrace, step: int) -> str:

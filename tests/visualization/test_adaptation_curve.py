@@ -77,9 +77,9 @@ def test_the_first_metric_that_all_have_is_drawn_or_those_asked_for(tmp_path):
     found = curves(tmp_path, one=[both], two=[record([3, 4], 'b') | record([1, 2], 'c')])
     assert choose_metrics(found, None) == ['b'] and choose_metrics(found[:1], None) == ['a']
     assert choose_metrics(found[:1], ['b', 'a', 'b']) == ['b', 'a']
-    with pytest.raises(ValueError, match="metric 'c' is not in .*one.json, which has a, b"):
+    with pytest.raises(ValueError, match=r"metric 'c' is not in .*one\.json, which has a, b"):
         choose_metrics(found, ['b', 'c'])
-    with pytest.raises(ValueError, match='no metric in common; .*one.json has a, b; .*three.json has c'):
+    with pytest.raises(ValueError, match=r'no metric in common; .*one\.json has a, b; .*three\.json has c'):
         choose_metrics([found[0], *curves(tmp_path, three=[record([1], 'c')])], None)
 
 

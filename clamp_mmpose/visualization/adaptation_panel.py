@@ -91,7 +91,7 @@ def _draw_paths(ax: Axes, trace: AdaptationTrace, dataset_meta: dict, kpt_thr: f
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     words = f'{shown.sum()} of {len(shown)} keypoints'
     if shown.any():
-        words += f', moved by {trace.moved[-1, shown].mean():.1f}, at most {trace.moved[-1, shown].max():.1f}'
+        words += f',\nmoved by {trace.moved[-1, shown].mean():.1f}, at most {trace.moved[-1, shown].max():.1f}'
     ax.set_xlabel(words, fontsize=8)
 
 

@@ -17,10 +17,10 @@ _ROWS = {
     WITH_POSE: 'painted with pose',
     WITHOUT_POSE: 'painted without pose\n(zeros for the heatmaps)',
 }
-_LINES = {
-    HIDDEN: ('mean colour', '0.5'),
-    WITHOUT_POSE: (WITHOUT_POSE, 'tab:orange'),
-    WITH_POSE: (WITH_POSE, 'tab:blue'),
+_LINES = {  # label, colour, where its numbers stand, in points
+    HIDDEN: ('mean colour', '0.5', 5),
+    WITHOUT_POSE: (WITHOUT_POSE, 'tab:orange', 5),
+    WITH_POSE: (WITH_POSE, 'tab:blue', -13),
 }
 
 
@@ -63,14 +63,14 @@ def draw_inpainting_errors(inpaintings: Sequence[Inpainting]) -> Figure:
     sides = sorted(inpaintings[0].patches)
     figure = Figure(figsize=(5.2, 3.8), layout='constrained')
     ax = figure.subplots()
-    for kind, (label, colour) in _LINES.items():
+    for kind, (label, colour, offset) in _LINES.items():
         values = np.array([[each.painted[side][kind].error for side in sides] for each in inpaintings])
         ax.plot(sides, values.mean(0), 'o-', color=colour, label=label)
         for side, value in zip(sides, values.mean(0)):
-            ax.annotate(f'{value:.1f}', (side, value), (0, 5), textcoords='offset points', ha='center', fontsize=8)
+            ax.annotate(f'{value:.1f}', (side, value), (0, offset), textcoords='offset points', ha='center', fontsize=8)
     ax.set(xticks=sides, xlabel='side of the missing patch, as a share of the image',
            ylabel='mean error of its pixels, of 255')
-    ax.margins(y=0.12)
+    ax.margins(0.08, 0.15)
     ax.legend(fontsize=9)
     ax.set_title(f'mean of {len(inpaintings)} images', fontsize=10)
     return figure

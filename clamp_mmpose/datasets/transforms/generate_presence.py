@@ -57,6 +57,8 @@ class GeneratePresence(BaseTransform):
         if found is None:
             return
         before, after = found
+        if any(isinstance(other, GeneratePresence) for other in (*before, *after)):
+            raise ValueError('GeneratePresence stands twice in the pipeline: keep the first')
         check_packing(after)
         if self.located.has_all:
             return
@@ -71,8 +73,6 @@ class GeneratePresence(BaseTransform):
         if dataset is not None and self._checked != id(dataset):
             self.check(dataset)
             self._checked = id(dataset)
-        if 'presence' in results:
-            raise ValueError('GeneratePresence stands twice in the pipeline')
         visible, presence = _visible_and_present(results)
         if not self._keeps_locations(results):
             if self.recompute_after_crop and not results.get('presence_only'):

@@ -96,8 +96,7 @@ def test_without_locations_targets_weigh_nothing_and_nothing_holds_a_coordinate(
     dict(type='RegressionLabel', input_size=(48, 64)),
     dict(type='IntegralRegressionLabel', input_size=(48, 64), heatmap_size=(12, 16), sigma=1),
     dict(type='MegviiHeatmap', input_size=(48, 64), heatmap_size=(12, 16), kernel_size=3),
-    [CODEC, dict(type='RegressionLabel', input_size=(48, 64))],
-], ids=lambda codec: codec['type'] if isinstance(codec, dict) else 'combined')
+], ids=lambda codec: codec['type'])
 def test_every_codec_packs_the_presence_beside_its_own_labels(folder, codec):
     target = dict(type='GenerateTarget', encoder=codec)
     expected = annotated(folder)
@@ -107,6 +106,12 @@ def test_every_codec_packs_the_presence_beside_its_own_labels(folder, codec):
                 labels = sample['data_samples'].gt_instance_labels
                 np.testing.assert_array_equal(labels.presence[0].numpy(), present)
                 assert bool(labels.keypoint_weights.any()) == packs
+
+
+def test_several_encoders_are_refused(folder):
+    target = dict(type='GenerateTarget', encoder=[CODEC, dict(CODEC, sigma=2)], multilevel=True)
+    with pytest.raises(ValueError, match='several encoders'):
+        read(open_people(folder, [LOAD, PRESENCE, BOX, CROP, target, PACK]))
 
 
 def test_the_labels_of_a_codec_are_left_alone(folder):

@@ -233,8 +233,8 @@ def test_a_model_of_mmpose_trains_on_it(folder):
     """Heads that know nothing of presence take the batch as they take any other."""
     model = MODELS.build(dict(
         type='TopdownPoseEstimator', data_preprocessor=dict(type='PoseDataPreprocessor'),
-        backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
-        head=dict(type='HeatmapHead', in_channels=32, out_channels=17, deconv_out_channels=(8, 8, 8),
+        backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4, out_indices=(0, )),  # stride 4
+        head=dict(type='HeatmapHead', in_channels=4, out_channels=17, deconv_out_channels=None,
                   loss=dict(type='KeypointMSELoss', use_target_weight=True), decoder=TARGET['encoder'])))
     batch = pseudo_collate(read(open_people(folder, with_targets(0))))
     losses = model(**model.data_preprocessor(batch, True), mode='loss')

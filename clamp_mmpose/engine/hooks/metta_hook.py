@@ -44,6 +44,8 @@ class MeTTAHook(Hook):
         self._metrics: list[list[BaseMetric]] = []  # of each step but the last, which the loop evaluates itself
 
     def before_run(self, runner: Runner) -> None:
+        if sum(isinstance(hook, MeTTAHook) for hook in runner.hooks) > 1:
+            raise ValueError('MeTTAHook is named twice in default_hooks and custom_hooks; one of them adapts')
         _check_model(_unwrapped(runner.model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

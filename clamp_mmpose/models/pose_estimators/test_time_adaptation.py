@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ class TestTimeAdaptation:
                  record: bool = False) -> None:
         if steps < 0 or int(steps) != steps:
             raise ValueError(f'steps={steps} must be a whole number, 0 or more')
-        if lr is not None and not lr > 0:
+        if lr is not None and not (lr > 0 and math.isfinite(lr)):
             raise ValueError(f'lr={lr} must be greater than 0, or None for the one of the training')
         if scope not in SCOPES:
             raise ValueError(f"scope='{scope}' must be one of {list(SCOPES)}")

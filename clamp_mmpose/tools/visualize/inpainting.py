@@ -33,8 +33,10 @@ def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
     for side in sides:
         if not 0 < side <= 1:
             raise ValueError(f'--mask-sides {side:g} must be greater than 0 and at most 1, the whole image')
-    found = {index: visualization.inpaint_instance(subject.model, subject.dataset, index, sides)
-             for index in dict.fromkeys([*subject.indices, *subject.many])}
+    wanted = list(dict.fromkeys([*subject.indices, *subject.many]))
+    others = [*wanted[1:], wanted[0]] if len(wanted) > 1 else [None]
+    found = {index: visualization.inpaint_instance(subject.model, subject.dataset, index, sides, other=other)
+             for index, other in zip(wanted, others)}
     for number, index in enumerate(subject.indices, 1):
         yield f'inpainting_{number}.png', visualization.draw_inpainting(found[index])
     yield 'inpainting_errors.png', visualization.draw_inpainting_errors([found[index] for index in subject.many])

@@ -28,8 +28,8 @@ STAGES = ('joint', 'meta', 'test')
 
 class InnerLoop(NamedTuple):
     """Gradient steps of the meta stage. ``order``: 1 takes the gradients as constants, 2 differentiates through them;
-    ``learned_rates``: the size is learned for each parameter tensor, from ``lr`` on; ``max_norm``: gradients of an image
-    that are longer are shortened to it, as few images have by far the longest."""
+    ``learned_rates``: the size is learned for each parameter tensor, from ``lr`` on; ``max_norm``: longer gradients of
+    an image are shortened to it, since those of a few images are by far the longest."""
 
     steps: int = 5
     lr: float = 5e-3

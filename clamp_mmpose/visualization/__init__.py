@@ -1,6 +1,18 @@
+from .adaptation_curve import (
+    CURVE_COLUMNS,
+    AdaptationCurve,
+    choose_metrics,
+    curve_table,
+    draw_adaptation_curves,
+    find_curve,
+)
+from .adaptation_panel import ADAPTATION_COLUMNS, adaptation_table, draw_adaptation
+from .adaptation_trace import AdaptationTrace, trace_adaptation
 from .caption_panel import CaptionCell, draw_captions
 from .caption_view import caption_error, label_cell, prediction_cell
 from .comparison import compute_oks, describe_accuracy, draw_comparison, mean_error
+from .inpainting import Inpainting, inpaint_instance, missing_for_inpainting
+from .inpainting_panel import INPAINTING_COLUMNS, draw_inpainting, draw_inpainting_errors, inpainting_table
 from .keypoint_choice import choose_keypoints, find_keypoints, find_parts
 from .masking import MaskedPose, predict_masked
 from .masking_panel import MASKING_COLUMNS, draw_masking, draw_masking_errors, masking_table
@@ -16,12 +28,15 @@ from .token_attention import ATTENTION_COLUMNS, TokenAttention, attend
 from .token_attention_panel import draw_token_attention
 
 __all__ = [
-    'ATTENTION_COLUMNS', 'MASKING_COLUMNS', 'SIMILARITIES', 'CaptionCell', 'MaskedPose', 'PoseView',
-    'PromptDiagnostics', 'ScoreMapVisualizer', 'TokenAttention', 'attend', 'caption_error', 'choose_instances',
-    'choose_keypoints', 'choose_similarity', 'compute_oks', 'compute_similarity', 'describe_accuracy',
-    'diagnose_prompts', 'draw_captions', 'draw_comparison', 'draw_masking', 'draw_masking_errors', 'draw_pose',
+    'ADAPTATION_COLUMNS', 'ATTENTION_COLUMNS', 'CURVE_COLUMNS', 'INPAINTING_COLUMNS', 'MASKING_COLUMNS', 'SIMILARITIES',
+    'AdaptationCurve', 'AdaptationTrace', 'CaptionCell', 'Inpainting', 'MaskedPose', 'PoseView', 'PromptDiagnostics',
+    'ScoreMapVisualizer', 'TokenAttention', 'adaptation_table', 'attend', 'caption_error', 'choose_instances',
+    'choose_keypoints', 'choose_metrics', 'choose_similarity', 'compute_oks', 'compute_similarity', 'curve_table',
+    'describe_accuracy', 'diagnose_prompts', 'draw_adaptation', 'draw_adaptation_curves', 'draw_captions',
+    'draw_comparison', 'draw_inpainting', 'draw_inpainting_errors', 'draw_masking', 'draw_masking_errors', 'draw_pose',
     'draw_pose_panel', 'draw_prompt_diagnostics', 'draw_score_map_overlay', 'draw_score_maps', 'draw_similarity',
-    'draw_token_attention', 'find_keypoints', 'find_parts', 'format_prompt_diagnostics', 'label_cell', 'lighten',
-    'masking_table', 'mean_error', 'mean_similarity', 'predict_masked', 'prediction_cell', 'score_limits',
-    'view_instances', 'view_sample', 'write_prompt_diagnostics'
+    'draw_token_attention', 'find_curve', 'find_keypoints', 'find_parts', 'format_prompt_diagnostics',
+    'inpaint_instance', 'inpainting_table', 'label_cell', 'lighten', 'masking_table', 'mean_error', 'mean_similarity',
+    'missing_for_inpainting', 'predict_masked', 'prediction_cell', 'score_limits', 'trace_adaptation', 'view_instances',
+    'view_sample', 'write_prompt_diagnostics'
 ]

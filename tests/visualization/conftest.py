@@ -1,7 +1,10 @@
 import pytest
+from mmengine.dataset import pseudo_collate
+from mmpose.models import build_pose_estimator
 from mmpose.registry import DATASETS
 
 from clamp_mmpose.datasets.toy import make_toy_dataset
+from clamp_mmpose.testing import calibrate_norms, randomize, tiny_metta_model
 
 PIPELINE = [
     dict(type='LoadImage'),
@@ -30,3 +33,15 @@ def dataset(toy_root):
             data_prefix=dict(img='data/'),
             test_mode=True,
             pipeline=PIPELINE))
+
+
+@pytest.fixture
+def make_metta(dataset):
+    """Builds tiny MeTTA models with random weights by which steps do something."""
+
+    def make(head=None, **arguments):
+        model = randomize(build_pose_estimator(tiny_metta_model(num_keypoints=17, head=head, **arguments))).eval()
+        inputs = model.data_preprocessor(pseudo_collate([dataset[index] for index in range(4)]), False)['inputs']
+        return calibrate_norms(model, lambda: model.head.adaptation_loss(model.extract_feat(inputs), inputs))
+
+    return make

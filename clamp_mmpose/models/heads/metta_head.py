@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..layers import HeatmapBottleneck, InpaintingNetwork, full_precision
+from ..layers.folded_norms import fold_norms
 from ..layers.masks import central_patch, masked_loss, patch_masks, random_patches
 from ..layers.separable_maps import SeparableMaps
 
@@ -181,7 +182,8 @@ class MeTTAHead(HeatmapHead):
 
     def _pose(self, features: Tensor) -> tuple[Tensor, SeparableMaps]:
         """The block's features and the self-supervised heatmaps."""
-        features = self.conv_layers(features)
+        for layer in fold_norms(self.conv_layers):
+            features = layer(features)
         return features, self.bottleneck.separable(self.self_supervised_layer(features))
 
     def _predict(self, features: Tensor, heatmaps: SeparableMaps) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .folded_norms import fold_norms
 from .separable_maps import SeparableMaps, convolve_upsampled
 from .windowed_layers import Window, input_window, run_window
 
@@ -47,21 +48,21 @@ class InpaintingNetwork(BaseModule):
         """
         coarse = tuple(appearance.shape[-2:])
         window = window or Window.whole((coarse[0] * STRIDE, coarse[1] * STRIDE))
-        seen = input_window(self.decoder, window, coarse)  # of the features, by the decoder
-        encode = self._encode_separable if isinstance(heatmaps, SeparableMaps) else self._encode_pose
-        pose = encode(heatmaps, seen, (coarse[0] * STRIDE, coarse[1] * STRIDE))
-        return run_window(self.decoder, torch.cat([seen.crop(appearance), pose], 1), window, coarse)
+        decoder = fold_norms(self.decoder)
+        seen = input_window(decoder, window, coarse)  # of the features, by the decoder
+        pose = self._encode_pose(heatmaps, seen, (coarse[0] * STRIDE, coarse[1] * STRIDE))
+        return run_window(decoder, torch.cat([seen.crop(appearance), pose], 1), window, coarse)
 
-    def _encode_pose(self, heatmaps: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+    def _encode_pose(self, heatmaps: Tensor | SeparableMaps, window: Window, size: tuple[int, int]) -> Tensor:
         """``window`` of the features of heatmaps upsampled to ``size``."""
-        upsampled = F.interpolate(heatmaps, size=size, mode='bilinear', align_corners=False)
-        upsampled = input_window(self.pose_encoder, window, size).crop(upsampled)
-        return run_window(self.pose_encoder, upsampled, window, size)
-
-    def _encode_separable(self, heatmaps: SeparableMaps, window: Window, size: tuple[int, int]) -> Tensor:
-        first, *layers = self.pose_encoder
-        seen = input_window(layers, window, size)
-        return run_window(layers, convolve_upsampled(heatmaps, first.weight, first.padding, seen, size), window, size)
+        first, *layers = fold_norms(self.pose_encoder)
+        seen = input_window(layers, window, size)  # of the first layer's output
+        if isinstance(heatmaps, SeparableMaps):
+            x = convolve_upsampled(heatmaps, first.weight, first.bias, first.padding, seen, size)
+        else:
+            upsampled = F.interpolate(heatmaps, size=size, mode='bilinear', align_corners=False)
+            x = run_window([first], input_window([first], seen, size).crop(upsampled), seen, size)
+        return run_window(layers, x, window, size)
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> Iterator[nn.Module]:

@@ -20,10 +20,10 @@ class SeparableMaps(NamedTuple):
         return self.rows[..., :, None] * self.columns[..., None, :]
 
 
-def convolve_upsampled(maps: SeparableMaps, weight: Tensor, padding: tuple[int, int], window: Window,
-                       size: tuple[int, int]) -> Tensor:
+def convolve_upsampled(maps: SeparableMaps, weight: Tensor, bias: Tensor | None, padding: tuple[int, int],
+                       window: Window, size: tuple[int, int]) -> Tensor:
     """``window`` (B, O, h, w) of the convolution of ``maps``, upsampled bilinearly to ``size`` (H, W), with ``weight``
-    (O, K, kh, kw), zero padding and stride 1.
+    (O, K, kh, kw), ``bias`` (O, ), zero padding and stride 1.
 
     Bilinear upsampling leaves the maps products. So the rows can be convolved alone, for each column of the kernel,
     which leaves one matrix product with the columns: kh times fewer operations than the convolution, and the upsampled
@@ -35,7 +35,8 @@ def convolve_upsampled(maps: SeparableMaps, weight: Tensor, padding: tuple[int, 
     columns = _shifted(maps.columns, size[1], kw, padding[1], window.left, window.right)  # (B, K, kw, w)
     rows = weight.permute(1, 3, 0, 2).reshape(K, kw * out_channels, kh) @ rows  # (B, K, kw * O, h)
     rows = rows.reshape(B, K * kw, -1)  # (B, K * kw, O * h)
-    return (rows.transpose(1, 2) @ columns.flatten(1, 2)).unflatten(1, (out_channels, -1))
+    output = (rows.transpose(1, 2) @ columns.flatten(1, 2)).unflatten(1, (out_channels, -1))
+    return output if bias is None else output + bias[:, None, None]
 
 
 def _shifted(profiles: Tensor, size: int, kernel_size: int, padding: int, start: int, stop: int) -> Tensor:

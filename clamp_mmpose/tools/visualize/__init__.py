@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from .figures import FIGURES, choose_figures, load_figure
+from .figures import FIGURES, choose_figures, load_figure, needs_model
 from .subject import Subject
 
 HELP = 'draw ground truth, prediction, score maps and the other figures of some images'
@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, FIGURES))
     parser.epilog = 'figures:\n' + '\n'.join(f'  {name:<{width}}  {load_figure(name).HELP}' for name in FIGURES)
-    parser.add_argument('config', metavar='CONFIG', help='config file')
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='trained weights')
+    # With nargs='?' no option could stand between the two.
+    parser.add_argument('config', metavar='CONFIG', help='config file').required = False
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='trained weights').required = False
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     parser.add_argument('--figure', nargs='+', metavar='NAME',
                         help='which of the figures below, or all (default: of poses, score-maps and captions what the '
@@ -61,20 +62,28 @@ def run(args: argparse.Namespace) -> int:
 
 def _draw(args: argparse.Namespace) -> Iterator[Path]:
     names = choose_figures(args.figure)
-    subject = Subject.load(args)
+    if args.figure is None and args.config is None and args.runs:
+        names = ['adaptation-curve']
+    subject = None
+    if any(needs_model(name) for name in names):
+        if args.checkpoint is None:
+            without = ' and '.join(name for name in FIGURES if not needs_model(name))
+            raise ValueError(f'{"CHECKPOINT is" if args.config else "CONFIG and CHECKPOINT are"} missing; only '
+                             f'--figure {without} does without')
+        subject = Subject.load(args)
     figures = []
     for name in names:
-        figure = load_figure(name)
-        missing = figure.missing(subject)
+        figure, given = load_figure(name), subject if needs_model(name) else args
+        missing = figure.missing(given)
         if not missing:
-            figures.append(figure)
+            figures.append((figure, given))
         elif name in (args.figure or ()):
             raise ValueError(f'--figure {name} needs {missing}')
         elif args.figure:
             print(f'visualize: {name} is left out: it needs {missing}', file=sys.stderr)
     out = Path(args.out)
-    for figure in figures:
-        for name, content in figure.draw(subject):
+    for figure, given in figures:
+        for name, content in figure.draw(given):
             out.mkdir(parents=True, exist_ok=True)
             if isinstance(content, str):
                 (out / name).write_text(content, encoding='utf-8')

@@ -6,7 +6,8 @@ Each is a module of this folder with
 - ``add_arguments(parser)`` for the options that are its own;
 - ``missing(subject) -> str``, what it needs and the model, images or options do not have; '' if there is all of it;
 - ``draw(subject)``, which yields the name of each file with a Figure of matplotlib, with the text of the file, or with
-  None where it has written the file itself.
+  None where it has written the file itself;
+- ``NEEDS_MODEL = False`` if it is drawn of no model: then the two get the options alone in place of a subject.
 
 Heavy imports stay inside its functions.
 """
@@ -26,12 +27,19 @@ FIGURES = {
     'captions': 'captions',
     'masking': 'masking',
     'self-attention': 'self_attention',
+    'inpainting': 'inpainting',
+    'adaptation': 'adaptation',
+    'adaptation-curve': 'adaptation_curve',
 }
 DEFAULT = ('poses', 'score-maps', 'captions')  # as far as the model gives them
 
 
 def load_figure(name: str) -> ModuleType:
     return importlib.import_module(f'{__package__}.{FIGURES[name]}')
+
+
+def needs_model(name: str) -> bool:
+    return getattr(load_figure(name), 'NEEDS_MODEL', True)
 
 
 def choose_figures(wanted: Sequence[str] | None) -> list[str]:

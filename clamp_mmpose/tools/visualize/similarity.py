@@ -2,15 +2,13 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .subject import NO_LABELS, NO_PROMPTS, Subject, load_weights
+from .subject import NO_LABELS, NO_PROMPTS, Subject, load_weights, to_csv
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
@@ -60,7 +58,7 @@ def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
     for number, (name, pair) in enumerate(zip(names, zip(*singles)), 1):
         yield f'similarity_{number}.png', figure(pair, name)
     yield 'similarity_mean.png', figure(means, f'mean of {len(subject.many)} animals or people')
-    yield 'similarity.csv', _to_csv(['weights', 'kind', 'image', 'keypoint', 'seen in', *subject.names], rows)
+    yield 'similarity.csv', to_csv(['weights', 'kind', 'image', 'keypoint', 'seen in', *subject.names], rows)
 
 
 def _model_before(subject: Subject) -> BasePoseEstimator:
@@ -90,9 +88,3 @@ def _rows(start: Sequence[str], values: np.ndarray, count: np.ndarray, names: Se
     """A row per keypoint, whose cells are empty where it is not visible."""
     for name, row, seen in zip(names, values, count):
         yield [*start, name, int(seen), *(f'{value:.6g}' if seen else '' for value in row)]
-
-
-def _to_csv(header: list[str], rows: list[list]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows([header, *rows])
-    return text.getvalue()

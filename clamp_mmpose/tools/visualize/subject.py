@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import csv
 import dataclasses
+import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -81,7 +83,9 @@ class Subject:
 
     @cached_property
     def many(self) -> list[int]:
-        """Places of the instances of ``--mean-over``."""
+        """Places of the instances of ``--mean-over``; all of ``--images``."""
+        if not self.annotated:
+            return self.indices
         from ...visualization import choose_instances
         return choose_instances(self.dataset, self.args.mean_over, seed=self.args.seed)
 
@@ -158,6 +162,12 @@ def paged(file_name: str, items: Sequence[T]) -> Iterator[tuple[str, Sequence[T]
     pages = [items[start:start + _PER_PAGE] for start in range(0, len(items), _PER_PAGE)]
     for number, page in enumerate(pages, 1):
         yield file_name if len(pages) == 1 else file_name.replace('.png', f'_{number}.png'), page
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Sequence]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows([header, *rows])
+    return text.getvalue()
 
 
 def _build_dataset(config: Config, args: argparse.Namespace) -> BaseDataset:

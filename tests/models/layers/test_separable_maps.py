@@ -34,7 +34,7 @@ def test_values_and_gradients_of_both_orders_are_those_of_the_dense_maps(window,
     leaves = make(dtype)
     weights = torch.randn(2, 4, window.bottom - window.top, window.right - window.left, dtype=dtype) / 100
     results = []
-    for output in (convolve_upsampled(SeparableMaps(*leaves[:2]), leaves[2], (3, 3), window, SIZE),
+    for output in (convolve_upsampled(SeparableMaps(*leaves[:2]), leaves[2], None, (3, 3), window, SIZE),
                    convolve_dense(*leaves, (3, 3), window)):
         first = grad((output.square() * weights).sum(), leaves, create_graph=True)
         second = grad(sum(part.square().sum() for part in first) / 100, leaves)
@@ -48,14 +48,15 @@ def test_values_and_gradients_of_both_orders_are_those_of_the_dense_maps(window,
 def test_any_size_kernel_and_padding(size, kernel_size, padding):
     rows, columns, weight = make(size=size, kernel_size=kernel_size)
     window = Window(1, 20, 3, 28)
-    assert_close(convolve_upsampled(SeparableMaps(rows, columns), weight, padding, window, SIZE),
+    assert_close(convolve_upsampled(SeparableMaps(rows, columns), weight, None, padding, window, SIZE),
                  convolve_dense(rows, columns, weight, padding, window))
 
 
 def test_second_derivatives_equal_finite_differences():
     rows, columns, weight = make(size=(2, 3), kernel_size=(3, 3))
     assert gradgradcheck(
-        lambda *leaves: convolve_upsampled(SeparableMaps(*leaves[:2]), leaves[2], (1, 1), Window(0, 3, 1, 5), (4, 6)),
+        lambda *leaves: convolve_upsampled(SeparableMaps(*leaves[:2]), leaves[2], None, (1, 1), Window(0, 3, 1, 5),
+                                           (4, 6)),
         (rows, columns, weight[:2]))
 
 
@@ -77,7 +78,7 @@ def test_it_takes_a_seventh_of_the_operations():
     weight = torch.rand(32, 17, 7, 7)
     window, size = Window.whole((256, 256)), (256, 256)
     with FlopCounterMode(display=False) as separable:
-        convolve_upsampled(SeparableMaps(rows, columns), weight, (3, 3), window, size)
+        convolve_upsampled(SeparableMaps(rows, columns), weight, None, (3, 3), window, size)
     with FlopCounterMode(display=False) as dense:
         convolve_dense(rows, columns, weight, (3, 3), window, size)
     assert 6.5 < dense.get_total_flops() / separable.get_total_flops() < 7

@@ -90,7 +90,12 @@ def test_all_draws_what_can_be_drawn_and_says_what_is_left_out(files, tmp_path, 
         'visualize: comparison is left out: it needs --baseline CONFIG CHECKPOINT',
         'visualize: captions is left out: it needs a model that writes captions, such as BLIPCaptionPoseEstimator',
         'visualize: self-attention is left out: it needs a model that writes captions, such as '
-        'BLIPCaptionPoseEstimator']
+        'BLIPCaptionPoseEstimator',
+        'visualize: inpainting is left out: it needs a head that inpaints, such as MeTTAHead; CLAMPHead has no resize, '
+        'self_supervised_heatmaps, inpainting, pixel_loss',
+        'visualize: adaptation is left out: it needs a model that adapts, MeTTAPoseEstimator; this is '
+        'TopdownPoseEstimator, and its head CLAMPHead lacks adaptable_parameters() and adaptation_loss()',
+        'visualize: adaptation-curve is left out: it needs --runs LABEL=PATH']
     assert written(out) == [
         'masking.csv', 'masking.png', 'masking_errors.png', 'poses.png', 'prompt_pairs.csv', 'prompts.csv',
         'prompts.png', 'score_map_overlay_1.png', 'score_map_overlay_2.png', 'score_maps_1.png', 'score_maps_2.png',

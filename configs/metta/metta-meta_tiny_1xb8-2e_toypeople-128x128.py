@@ -1,7 +1,7 @@
-_base_ = ['./metta-joint_tiny_1xb16-30e_toypeople-128x128.py']
+_base_ = ['./metta-joint_tiny_1xb16-10e_toypeople-128x128.py']
 
 # The meta stage after the joint one.
-load_from = 'work_dirs/metta-joint_tiny_1xb16-30e_toypeople-128x128/epoch_30.pth'
+load_from = 'work_dirs/metta-joint_tiny_1xb16-10e_toypeople-128x128/epoch_30.pth'
 
 train_cfg = dict(max_epochs=10, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))

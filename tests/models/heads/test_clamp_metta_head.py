@@ -79,3 +79,18 @@ def test_it_starts_from_a_clamp_model():
 def test_the_score_map_alone_leaves_nothing_to_adapt():
     with pytest.raises(ValueError, match=r'matching_only=True of CLAMPMeTTAHead leaves nothing to adapt'):
         make(matching_only=True)
+
+
+@pytest.mark.parametrize('stage', ['joint', 'meta'])
+def test_mettas_own_head_takes_auxiliary_losses_of_the_score_map(stage):
+    config = tiny_clamp_model('resnet')
+    args = {key: config['head'][key] for key in ('in_channels', 'out_channels', 'deconv_out_channels',
+                                                 'deconv_kernel_sizes', 'decoder')}
+    head = dict(type='MeTTAHead', conv_out_channels=(8, 8), inpainting=dict(base_channels=2), **args)
+    config.update(type='MeTTAPoseEstimator', stage=stage, head=dict(
+        type='WithAuxiliaryLoss', head=head, losses=[dict(type='ScoreMapBCELoss')]))
+    model = randomize(build_pose_estimator(config)).train()
+    losses = losses_of(model, pack_batch(args['decoder'], 5, batch_size=2))
+    assert len([name for name in losses if 'loss' in name]) == (3 if stage == 'joint' else 2)
+    model.parse_losses(losses)[0].backward()
+    assert without_gradient(model) == set()

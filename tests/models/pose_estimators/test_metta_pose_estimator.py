@@ -239,7 +239,7 @@ def test_the_test_stage_trains_nothing():
 @pytest.mark.parametrize('change, message', [
     (dict(conv_out_channels=(4, 8)), r'head\.conv_layers\.0\.weight is \(4, 8, 3, 3\) there and \(8, 8, 3, 3\) here'),
     (dict(conv_out_channels=(8, ), conv_kernel_sizes=(3, )), r'head\.conv_layers\.3\.weight is missing, and \d more'),
-    (dict(num_maps=7), r'head\.self_supervised_layer\.weight is \(7, '),
+    (dict(num_maps=7), r'head\.final_layer\.weight is \(5, 15, 1, 1\) there and \(5, 13, 1, 1\) here, and 2 more'),
 ])
 def test_after_the_joint_stage_another_models_checkpoint_is_an_error(stage, change, message):
     """MMEngine would warn and go on with random weights, some of them frozen."""

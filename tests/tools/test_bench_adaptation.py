@@ -57,7 +57,8 @@ def _without_adaptation(model):
     return model
 
 
-def test_what_is_saved_is_counted(subject):
+def test_what_is_saved_is_counted():
+    subject = TINY(64, 5, 'cpu')
     counts = {name: adaptation.count_operations(call)
               for name, call in {**subject.predictions(1), **subject.training_steps(1)}.items()}
     assert counts['plain'] < counts['half'] < counts['adapted'] == counts['alone']

@@ -6,6 +6,7 @@ from copy import deepcopy
 
 from .tiny_blip import tiny_blip_model
 from .tiny_clip import TINY_RESNET, TINY_TEXT, TINY_VIT, shrink_architecture
+from .tiny_metta import narrow_backbone, shrink_metta_head
 
 _NAMES = ('left eye', 'right eye', 'nose', 'left front paw', 'tail root')
 
@@ -59,7 +60,8 @@ def shrink_model(model: dict) -> dict:
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
     counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
-    :func:`tiny_blip_model`, with the words of its own captions. All else stays, backbones of other kinds too.
+    :func:`tiny_blip_model`, with the words of its own captions. A MeTTA is a few channels wide, its ResNet, HRNet or
+    Swin too. All else stays, backbones of other kinds too.
     """
     model = deepcopy(model)
     if 'codec' in model:  # it writes captions
@@ -82,6 +84,9 @@ def shrink_model(model: dict) -> dict:
     head = model['head'].get('head', model['head'])
     if head.get('in_channels') is not None:
         head['in_channels'] -= narrower
+    if model.get('type') == 'MeTTAPoseEstimator':
+        head['in_channels'] -= narrow_backbone(backbone)
+        shrink_metta_head(head)
     return model
 
 

@@ -33,3 +33,31 @@ def tiny_metta_model(stage: str = 'joint', *, num_keypoints: int = 5, codec: dic
             inpainting=dict(base_channels=2),
             decoder=codec) | (head or {}),
         test_cfg=dict(flip_test=False)) | estimator_args
+
+
+def shrink_metta_head(head: dict) -> None:
+    """Makes the layers of a shipped config's head a few channels wide."""
+    deconvs = head.get('deconv_out_channels', (256, ) * 3)
+    if deconvs:
+        head['deconv_out_channels'] = (8, ) * len(deconvs)
+    head.update(conv_out_channels=(8, 8), inpainting=dict(base_channels=2))
+
+
+def narrow_backbone(backbone: dict) -> int:
+    """Makes a backbone of a shipped config shallow and an eighth as wide; returns by how many channels its output is
+    narrower, 0 for one that is left as it is."""
+    if backbone['type'] == 'ResNet' and 'base_channels' not in backbone:
+        backbone.update(depth=50, base_channels=8, stem_channels=8)
+        return 2048 - 256
+    if backbone['type'] == 'SwinTransformer':
+        narrower = backbone['embed_dims'] * 8
+        backbone.update(embed_dims=backbone['embed_dims'] // 8, depths=[1] * 4)
+        return narrower - backbone['embed_dims'] * 8
+    if backbone['type'] == 'HRNet':
+        stages = [backbone['extra'][f'stage{number}'] for number in (2, 3, 4)]
+        narrower = stages[-1]['num_channels'][0]
+        for stage in stages:
+            channels = tuple(width // 8 for width in stage['num_channels'])
+            stage.update(num_modules=1, num_blocks=(1, ) * len(channels), num_channels=channels)
+        return narrower - stages[-1]['num_channels'][0]
+    return 0

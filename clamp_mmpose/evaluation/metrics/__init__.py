@@ -1,5 +1,6 @@
 from .caption_pose_metric import CaptionPoseMetric
 from .species_coco_metric import SpeciesCocoMetric
+from .torso_pck_accuracy import TorsoPCKAccuracy
 from .zero_based_mpii_pck_accuracy import ZeroBasedMpiiPCKAccuracy
 
-__all__ = ['CaptionPoseMetric', 'SpeciesCocoMetric', 'ZeroBasedMpiiPCKAccuracy']
+__all__ = ['CaptionPoseMetric', 'SpeciesCocoMetric', 'TorsoPCKAccuracy', 'ZeroBasedMpiiPCKAccuracy']

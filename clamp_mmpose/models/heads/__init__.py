@@ -1,5 +1,6 @@
 from .clamp_head import CLAMPHead
+from .clamp_metta_head import CLAMPMeTTAHead
 from .metta_head import MeTTAHead
 from .with_auxiliary_loss import WithAuxiliaryLoss
 
-__all__ = ['CLAMPHead', 'MeTTAHead', 'WithAuxiliaryLoss']
+__all__ = ['CLAMPHead', 'CLAMPMeTTAHead', 'MeTTAHead', 'WithAuxiliaryLoss']

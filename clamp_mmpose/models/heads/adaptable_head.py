@@ -20,6 +20,8 @@ class AdaptableHead(Protocol):
     - ``prepare_adaptation(feats, images) -> feats``, a tuple of tensors: what all steps share is computed once, and
       ``forward`` and ``adaptation_loss`` get the result in place of the neck's features;
     - ``auxiliary_loss(feats, images) -> (B, )``: the loss to train with, where it is another than the one to adapt by;
+    - ``forward_and_auxiliary_loss(feats, images)``: the output of ``forward`` and that loss, where they have layers in
+      common that need not run twice;
     - ``frozen_modules``, ``auxiliary_modules``: names of modules that are frozen after the joint stage, and of those
       that serve the adaptation alone.
     """
@@ -48,9 +50,11 @@ def prepare_adaptation(head: AdaptableHead, feats: Features, images: Tensor) -> 
     return tuple(feats)
 
 
-def auxiliary_loss(head: AdaptableHead, feats: Features, images: Tensor) -> Tensor:
-    """(B, ): the loss of the self-supervised task, for training."""
-    return getattr(head, 'auxiliary_loss', head.adaptation_loss)(feats, images)
+def forward_and_auxiliary_loss(head: AdaptableHead, feats: Features, images: Tensor) -> tuple:
+    """The head's output, and (B, ), the loss of the self-supervised task, for training."""
+    if hasattr(head, 'forward_and_auxiliary_loss'):
+        return head.forward_and_auxiliary_loss(feats, images)
+    return head(feats), getattr(head, 'auxiliary_loss', head.adaptation_loss)(feats, images)
 
 
 def loss_of_one_image(head: AdaptableHead) -> Callable[..., Tensor]:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..layers import HeatmapBottleneck, InpaintingNetwork, full_precision
+from ..layers.folded_norms import fold_norms
 from ..layers.masks import central_patch, masked_loss, patch_masks, random_patches
+from ..layers.separable_maps import SeparableMaps
 
 _LOSSES = dict(l1=masked_loss, mse=partial(masked_loss, squared=True))
 
@@ -116,19 +118,21 @@ class MeTTAHead(HeatmapHead):
         return [dict(normal, override=dict(type='Kaiming', name='self_supervised_layer')), constant]
 
     def forward(self, feats: Features) -> Tensor:
+        return self._predict(*self._pose(self._frozen(feats)))
+
+    def forward_and_auxiliary_loss(self, feats: Features, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward` and :meth:`auxiliary_loss`, which have all layers up to the heatmaps in common."""
         features, heatmaps = self._pose(self._frozen(feats))
-        # MMPose takes them to NumPy, for the accuracy and to decode, and NumPy knows no bfloat16.
-        return full_precision(self.final_layer(torch.cat([features, heatmaps.to(features.dtype)], 1)))
+        return self._predict(features, heatmaps), self._random_patch_loss(heatmaps, images)
 
     def self_supervised_heatmaps(self, feats: Features) -> Tensor:
         """(B, M, h, w): what the auxiliary network sees of the pose."""
-        return self._pose(self._frozen(feats))[1]
+        return self._pose(self._frozen(feats))[1].dense()
 
     def inpaint(self, feats: Features, images: Tensor, mask: Tensor) -> Tensor:
         """(B, 3, H, W): the images as painted from the heatmaps and from what ``mask`` (B or 1, 1, H, W) leaves, which
         is where it is 0. images: (B, 3, H, W), normalised, of the size in which the head inpaints."""
-        appearance = self.inpainting.encode_appearance(images, mask)
-        return self.inpainting(appearance, self.self_supervised_heatmaps(feats))
+        return self._paint(self._pose(self._frozen(feats))[1], images, mask)
 
     def resize(self, images: Tensor) -> Tensor:
         """(B, 3, H, W): images as the auxiliary task has them."""
@@ -138,14 +142,7 @@ class MeTTAHead(HeatmapHead):
 
     def auxiliary_loss(self, feats: Features, images: Tensor) -> Tensor:
         """(B, ): the loss of a patch of random size and place in each image, for the joint stage."""
-        images = self.resize(images)
-        size = tuple(images.shape[-2:])
-        mask = patch_masks(random_patches(len(images), size, self.random_mask_sides), size, images)
-        painted = full_precision(self.inpaint(feats, images, mask))
-        loss = self.pixel_loss(painted, images, mask)
-        if self.perceptual_loss is not None:
-            loss = loss + self.perceptual_loss(torch.where(mask > 0, painted, images), images, update=self.training)
-        return loss
+        return self._random_patch_loss(self._pose(self._frozen(feats))[1], images)
 
     def adaptable_parameters(self) -> dict[str, Tensor]:
         norms = {name for name, module in self.named_modules() if isinstance(module, (_NormBase, nn.GroupNorm))}
@@ -183,10 +180,28 @@ class MeTTAHead(HeatmapHead):
     def _frozen(self, feats: Features) -> Tensor:
         return feats.features if isinstance(feats, PreparedFeatures) else self.deconv_layers(feats[-1])
 
-    def _pose(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _pose(self, features: Tensor) -> tuple[Tensor, SeparableMaps]:
         """The block's features and the self-supervised heatmaps."""
-        features = self.conv_layers(features)
-        return features, self.bottleneck(self.self_supervised_layer(features))
+        for layer in fold_norms(self.conv_layers):
+            features = layer(features)
+        return features, self.bottleneck.separable(self.self_supervised_layer(features))
+
+    def _predict(self, features: Tensor, heatmaps: SeparableMaps) -> Tensor:
+        # MMPose takes them to NumPy, for the accuracy and to decode, and NumPy knows no bfloat16.
+        return full_precision(self.final_layer(torch.cat([features, heatmaps.dense().to(features.dtype)], 1)))
+
+    def _paint(self, heatmaps: SeparableMaps, images: Tensor, mask: Tensor) -> Tensor:
+        return self.inpainting(self.inpainting.encode_appearance(images, mask), heatmaps)
+
+    def _random_patch_loss(self, heatmaps: SeparableMaps, images: Tensor) -> Tensor:
+        images = self.resize(images)
+        size = tuple(images.shape[-2:])
+        mask = patch_masks(random_patches(len(images), size, self.random_mask_sides), size, images)
+        painted = full_precision(self._paint(heatmaps, images, mask))
+        loss = self.pixel_loss(painted, images, mask)
+        if self.perceptual_loss is not None:
+            loss = loss + self.perceptual_loss(torch.where(mask > 0, painted, images), images, update=self.training)
+        return loss
 
     def _check_adaptable(self) -> None:
         modules = dict(self.named_modules())

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .full_precision import full_precision
+from .separable_maps import SeparableMaps
 
 
 class HeatmapBottleneck(nn.Module):
@@ -22,9 +23,13 @@ class HeatmapBottleneck(nn.Module):
         self.sigma = sigma
 
     def forward(self, maps: Tensor) -> Tensor:
+        return self.separable(maps).dense()
+
+    def separable(self, maps: Tensor) -> SeparableMaps:
+        """The same Gaussians as the products that they are."""
         H, W = maps.shape[-2:]
         x, y = self.keypoints(maps).unbind(-1)
-        return self._profile(y, H)[..., :, None] * self._profile(x, W)[..., None, :]
+        return SeparableMaps(self._profile(y, H), self._profile(x, W))
 
     def keypoints(self, maps: Tensor) -> Tensor:
         """(B, K, 2): x and y of each map's expectation under its softmax over all cells (Eq. 1); (0, 0) is the centre

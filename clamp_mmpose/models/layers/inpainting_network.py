@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .folded_norms import fold_norms
+from .separable_maps import SeparableMaps, convolve_upsampled
 from .windowed_layers import Window, input_window, run_window
 
 STRIDE = 8  # of the features of both encoders
@@ -39,19 +41,28 @@ class InpaintingNetwork(BaseModule):
             raise ValueError(f'images of {W}x{H} (W, H) cannot be inpainted; both must be multiples of {STRIDE}')
         return self.appearance_encoder(images * (1 - mask))
 
-    def forward(self, appearance: Tensor, heatmaps: Tensor, window: Window | None = None) -> Tensor:
-        """appearance: as :meth:`encode_appearance` gives it; heatmaps: (B, K, h, w).
+    def forward(self, appearance: Tensor, heatmaps: Tensor | SeparableMaps, window: Window | None = None) -> Tensor:
+        """appearance: as :meth:`encode_appearance` gives it; heatmaps: (B, K, h, w), cheaper if separable.
 
         Returns the painted image (B, 3, H, W), or ``window`` of it, for which no more is computed than it depends on.
         """
         coarse = tuple(appearance.shape[-2:])
-        size = (coarse[0] * STRIDE, coarse[1] * STRIDE)
-        window = window or Window.whole(size)
-        seen = input_window(self.decoder, window, coarse)  # of the features, by the decoder
-        upsampled = F.interpolate(heatmaps, size=size, mode='bilinear', align_corners=False)
-        upsampled = input_window(self.pose_encoder, seen, size).crop(upsampled)
-        pose = run_window(self.pose_encoder, upsampled, seen, size)
-        return run_window(self.decoder, torch.cat([seen.crop(appearance), pose], 1), window, coarse)
+        window = window or Window.whole((coarse[0] * STRIDE, coarse[1] * STRIDE))
+        decoder = fold_norms(self.decoder)
+        seen = input_window(decoder, window, coarse)  # of the features, by the decoder
+        pose = self._encode_pose(heatmaps, seen, (coarse[0] * STRIDE, coarse[1] * STRIDE))
+        return run_window(decoder, torch.cat([seen.crop(appearance), pose], 1), window, coarse)
+
+    def _encode_pose(self, heatmaps: Tensor | SeparableMaps, window: Window, size: tuple[int, int]) -> Tensor:
+        """``window`` of the features of heatmaps upsampled to ``size``."""
+        first, *layers = fold_norms(self.pose_encoder)
+        seen = input_window(layers, window, size)  # of the first layer's output
+        if isinstance(heatmaps, SeparableMaps):
+            x = convolve_upsampled(heatmaps, first.weight, first.bias, first.padding, seen, size)
+        else:
+            upsampled = F.interpolate(heatmaps, size=size, mode='bilinear', align_corners=False)
+            x = run_window([first], input_window([first], seen, size).crop(upsampled), seen, size)
+        return run_window(layers, x, window, size)
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> Iterator[nn.Module]:

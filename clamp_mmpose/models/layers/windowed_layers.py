@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .folded_norms import FoldedConvolution
 
 
 class Window(NamedTuple):
@@ -24,12 +26,16 @@ class Window(NamedTuple):
         return x[..., self.top:self.bottom, self.left:self.right]
 
 
-def input_window(layers: Sequence[nn.Module], window: Window, size: tuple[int, int]) -> Window:
+Layer = Union[nn.Module, FoldedConvolution]
+_CONVOLUTIONS = (nn.Conv2d, FoldedConvolution)
+
+
+def input_window(layers: Sequence[Layer], window: Window, size: tuple[int, int]) -> Window:
     """The part of the input that ``window`` of the output depends on. ``size``: (H, W) of the whole input."""
     return _plan(layers, window, size)[0].window
 
 
-def run_window(layers: Sequence[nn.Module], x: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+def run_window(layers: Sequence[Layer], x: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
     """``window`` of what ``layers`` make of the map that ``x`` is the :func:`input_window` of.
 
     Zeros are padded at the true borders of the map alone, so that values and gradients are those of the whole map.
@@ -37,7 +43,7 @@ def run_window(layers: Sequence[nn.Module], x: Tensor, window: Window, size: tup
     every cell alike, such as batch norm in eval mode.
     """
     for layer, step in zip(layers, _plan(layers, window, size)):
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, _CONVOLUTIONS):
             top, bottom, left, right = step.margin
             if _same_on_both_sides(layer, 0, x.shape[-2], top, bottom) and _same_on_both_sides(
                     layer, 1, x.shape[-1], left, right):
@@ -60,7 +66,7 @@ class _Step(NamedTuple):
     margin: Window
 
 
-def _plan(layers: Sequence[nn.Module], window: Window, size: tuple[int, int]) -> list[_Step]:
+def _plan(layers: Sequence[Layer], window: Window, size: tuple[int, int]) -> list[_Step]:
     sizes = [tuple(size)]
     for layer in layers:
         sizes.append(tuple(_size_after(layer, axis, length) for axis, length in enumerate(sizes[-1])))
@@ -76,15 +82,15 @@ def _plan(layers: Sequence[nn.Module], window: Window, size: tuple[int, int]) ->
     return steps[::-1]
 
 
-def _size_after(layer: nn.Module, axis: int, length: int) -> int:
-    if isinstance(layer, nn.Conv2d):
+def _size_after(layer: Layer, axis: int, length: int) -> int:
+    if isinstance(layer, _CONVOLUTIONS):
         return (length + 2 * layer.padding[axis] - _extent(layer, axis)) // layer.stride[axis] + 1
     return length * _factor(layer)
 
 
-def _before(layer: nn.Module, axis: int, start: int, stop: int, length: int) -> tuple[int, int, int, int]:
+def _before(layer: Layer, axis: int, start: int, stop: int, length: int) -> tuple[int, int, int, int]:
     """Start and stop of the input along one axis, and its margins."""
-    if isinstance(layer, nn.Conv2d):
+    if isinstance(layer, _CONVOLUTIONS):
         first = start * layer.stride[axis] - layer.padding[axis]
         last = (stop - 1) * layer.stride[axis] - layer.padding[axis] + _extent(layer, axis)
         return max(first, 0), min(last, length), max(-first, 0), max(last - length, 0)
@@ -93,15 +99,15 @@ def _before(layer: nn.Module, axis: int, start: int, stop: int, length: int) -> 
     return first, last, start - first * factor, stop - first * factor
 
 
-def _same_on_both_sides(layer: nn.Conv2d, axis: int, length: int, before: int, after: int) -> bool:
+def _same_on_both_sides(layer: nn.Conv2d | FoldedConvolution, axis: int, length: int, before: int, after: int) -> bool:
     """Whether ``before`` zeros behind the input too leave the output as it is, so that nothing must be copied."""
     free, stride = length + before - _extent(layer, axis), layer.stride[axis]
     return (free + before) // stride == (free + after) // stride
 
 
-def _extent(layer: nn.Conv2d, axis: int) -> int:
+def _extent(layer: nn.Conv2d | FoldedConvolution, axis: int) -> int:
     return layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1
 
 
-def _factor(layer: nn.Module) -> int:
+def _factor(layer: Layer) -> int:
     return int(layer.scale_factor) if isinstance(layer, nn.Upsample) else 1

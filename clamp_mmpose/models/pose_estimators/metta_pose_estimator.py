@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from mmengine.logging import MMLogger
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ...engine.adaptation import adapt
+from ...engine.adaptation import adapt, check_max_norm
 from ..heads.adaptable_head import (
-    auxiliary_loss,
     forward_adapted,
+    forward_and_auxiliary_loss,
     loss_of_one_image,
     missing_for_adaptation,
     prepare_adaptation,
@@ -26,12 +28,14 @@ STAGES = ('joint', 'meta', 'test')
 
 class InnerLoop(NamedTuple):
     """Gradient steps of the meta stage. ``order``: 1 takes the gradients as constants, 2 differentiates through them;
-    ``learned_rates``: the size is learned for each parameter tensor, from ``lr`` on."""
+    ``learned_rates``: the size is learned for each parameter tensor, from ``lr`` on; ``max_norm``: longer gradients of
+    an image are shortened to it, since those of a few images are by far the longest."""
 
     steps: int = 5
     lr: float = 5e-3
     order: int = 2
     learned_rates: bool = False
+    max_norm: float | None = None
 
 
 @MODELS.register_module()
@@ -48,6 +52,7 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
     In any stage ``test_cfg=dict(adaptation=dict(steps=5, guard=True))``, the arguments of :class:`TestTimeAdaptation`,
     makes predictions adapt; ``adaptation=None`` does not. Stored weights stay as they are. The flipped image of a flip
     test is predicted with the parameters of its original. Adaptation is computed in full precision, whatever the rest.
+    ``forward(mode='tensor')`` gives the output of the stored parameters, as exporters and cost counters want it.
 
     The supplement gives the stages and 5 steps, no weight, rate or order; those here are ours.
 
@@ -89,16 +94,19 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
         self.adaptation = None if options is None else TestTimeAdaptation(**options)
         second_order = self.inner_loop.order == 2 and self.inner_loop.steps > 0
         self._freeze(update_auxiliary and (second_order or self.meta_auxiliary_weight > 0))
-        self._register_load_state_dict_pre_hook(self._refuse_without_auxiliary)
+        self._has_loaded = False
+        self._register_load_state_dict_pre_hook(self._check_loaded)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
         if self.stage == 'test':
             raise ValueError("stage='test' trains nothing; set stage='joint' or 'meta'")
         if self.stage == 'meta':
+            self._warn_without_checkpoint()
             return self._meta_loss(inputs, data_samples)
         feats = self.extract_feat(inputs)
-        losses = self.head.loss(feats, data_samples, train_cfg=self.train_cfg)
-        losses['loss_auxiliary'] = self.auxiliary_weight * auxiliary_loss(self.head, feats, inputs).mean()
+        outputs, auxiliary = forward_and_auxiliary_loss(self.head, feats, inputs)
+        losses = _with_forward(self.head, lambda _: outputs).loss(feats, data_samples, train_cfg=self.train_cfg)
+        losses['loss_auxiliary'] = self.auxiliary_weight * auxiliary.mean()
         return losses
 
     def predict(self, inputs: Tensor, data_samples: SampleList) -> SampleList:
@@ -106,7 +114,7 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
             return super().predict(inputs, data_samples)
         views = [self._prepare(inputs)]
         with torch.autocast(inputs.device.type, enabled=False):
-            adapted = self.adaptation(self.head, views[0], inputs, data_samples, self.rates())
+            adapted = self.adaptation(self.head, views[0], inputs, data_samples, self.rates(), self.inner_loop.max_norm)
         if self.test_cfg.get('flip_test', False):
             views.append(self._prepare(inputs.flip(-1)))
         recorded = []
@@ -138,14 +146,15 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
             feats = self.extract_feat(inputs)
         # Slopes of the auxiliary loss are too small for half precision.
         with torch.autocast(inputs.device.type, enabled=False):
-            feats = _prepare(self.head, feats, inputs)
-            params = adapt(loss_of_one_image(self.head), self.head.adaptable_parameters(), feats, inputs,
-                           lr=self.rates(), steps=self.inner_loop.steps, create_graph=self.inner_loop.order == 2)
-            outputs = forward_adapted(self.head, params, feats)
-            losses = _behind_forward(self.head).loss(outputs, data_samples, train_cfg=self.train_cfg)
-            if self.meta_auxiliary_weight:
-                unadapted = self.head.adaptation_loss(feats, inputs).mean()
-                losses['loss_auxiliary'] = self.meta_auxiliary_weight * unadapted
+            prepared = _prepare(self.head, feats, inputs)
+            params = adapt(loss_of_one_image(self.head), self.head.adaptable_parameters(), prepared, inputs,
+                           lr=self.rates(), steps=self.inner_loop.steps, max_norm=self.inner_loop.max_norm,
+                           create_graph=self.inner_loop.order == 2)
+            outputs = forward_adapted(self.head, params, prepared)
+            unadapted = self.head.adaptation_loss(prepared, inputs) if self.meta_auxiliary_weight else None
+        losses = _with_forward(self.head, lambda _: outputs).loss(feats, data_samples, train_cfg=self.train_cfg)
+        if unadapted is not None:
+            losses['loss_auxiliary'] = self.meta_auxiliary_weight * unadapted.mean()
         return losses
 
     def _prepare(self, inputs: Tensor) -> tuple:
@@ -157,7 +166,7 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
         """Predicts each image with its own parameters; ``views``: the image, and its mirror image if there is one."""
         with torch.autocast(views[0][0].device.type, enabled=False):
             outputs = [forward_adapted(self.head, params, view) for view in views]
-        predictions = _behind_forward(self.head).predict(
+        predictions = _with_forward(self.head, lambda view: view).predict(
             outputs if len(outputs) > 1 else outputs[0], data_samples, test_cfg=self.test_cfg)
         instances, fields = predictions if isinstance(predictions, tuple) else (predictions, None)
         return self.add_pred_to_datasample(instances, fields, data_samples)
@@ -185,9 +194,35 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
                     raise ValueError(f'the checkpoint has no auxiliary network (head.{name}), by which the model '
                                      "adapts; it was not trained with stage='joint'")
 
-    def _refuse_without_auxiliary(self, state_dict: dict, prefix: str, *args) -> None:
+    def _check_loaded(self, state_dict: dict, prefix: str, *args) -> None:
         if self.stage != 'joint' or self.adaptation is not None:
             self.check_checkpoint(state_dict, prefix)
+        if any(key.startswith(f'{prefix}head.') for key in state_dict):
+            if self.stage != 'joint':
+                self._refuse_another_model(state_dict, prefix)
+            self._has_loaded = True
+
+    def _refuse_another_model(self, state_dict: dict, prefix: str) -> None:
+        """MMEngine only warns, and would freeze what is left at random."""
+        may_lack = ('log_rates', 'neck.', 'head.perceptual_loss.')
+        odd = []
+        for key, value in self.state_dict().items():
+            given = state_dict.get(prefix + key)
+            if given is None and not key.startswith(may_lack) and not key.endswith('num_batches_tracked'):
+                odd.append(f'{key} is missing')
+            elif given is not None and given.shape != value.shape:
+                odd.append(f'{key} is {tuple(given.shape)} there and {tuple(value.shape)} here')
+        if odd:
+            more = f', and {len(odd) - 1} more' if len(odd) > 1 else ''
+            raise ValueError(f"the checkpoint is of another model: {odd[0]}{more}; stage='{self.stage}' takes that of "
+                             "the stage before it")
+
+    def _warn_without_checkpoint(self) -> None:
+        if not self._has_loaded:
+            self._has_loaded = True  # said once
+            MMLogger.get_current_instance().warning(
+                "stage='meta' trains a model whose backbone is frozen and that has loaded no checkpoint; load_from=... "
+                'takes the last one of the joint stage')
 
 
 def _prepare(head: nn.Module, feats: tuple, inputs: Tensor) -> tuple:
@@ -195,11 +230,11 @@ def _prepare(head: nn.Module, feats: tuple, inputs: Tensor) -> tuple:
     return prepare_adaptation(head, tuple(feats), inputs)
 
 
-def _behind_forward(head: nn.Module) -> nn.Module:
-    """The same head for what comes after its ``forward``: it takes the outputs of that in place of features."""
-    behind = copy.copy(head)
-    behind.forward = lambda outputs: outputs
-    return behind
+def _with_forward(head: nn.Module, forward: Callable) -> nn.Module:
+    """The same head for what comes after its ``forward``, whose outputs are there already."""
+    other = copy.copy(head)
+    other.forward = forward
+    return other
 
 
 def _norms(module: nn.Module) -> list[nn.Module]:
@@ -224,7 +259,8 @@ def _check_weight(name: str, weight: float) -> float:
 
 
 def _check_inner_loop(inner_loop: InnerLoop) -> InnerLoop:
-    steps, lr, order, _ = inner_loop
+    steps, lr, order, _, max_norm = inner_loop
+    check_max_norm(max_norm)
     if steps < 0 or int(steps) != steps:
         raise ValueError(f'steps={steps} of inner_loop must be a whole number, 0 or more')
     if not (lr > 0 and math.isfinite(lr)):

@@ -1,5 +1,5 @@
-"""`clamp-mmpose bench`: what language costs beside SimpleBaseline on the same backbone, in time and memory, and what
-constrained decoding of captions gains.
+"""`clamp-mmpose bench`: what language costs beside SimpleBaseline on the same backbone, in time and memory, what
+constrained decoding of captions gains, and what adapting to each image costs.
 """
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ from typing import NamedTuple
 import torch
 
 from ..processor import describe_processor
+from .adaptation import CASES, AdaptationRow, AdaptationSubject, time_adaptation
 from .captions import CONFIG, CaptionRow, CaptionSubject, time_captions
 from .memory import measure_memory
-from .report import MemoryRow, TimingRow, describe_versions, make_caption_section, make_section, write_section
+from .report import (
+    MemoryRow,
+    TimingRow,
+    describe_versions,
+    make_adaptation_section,
+    make_caption_section,
+    make_section,
+    write_section,
+)
 from .subject import FUSED, INFERENCE, TRAINING, Setting, Subject
 from .timing import compare, interleave
 
-HELP = ('measure time and memory of CLAMP and DenseCLIP beside SimpleBaseline, and decoding of captions; half an hour '
-        'on two cores')
+HELP = ('measure time and memory of CLAMP and DenseCLIP beside SimpleBaseline, decoding of captions, and adaptation '
+        '(MeTTA); most of an hour on two cores')
 
 
 class Group(NamedTuple):
@@ -44,7 +53,7 @@ GROUPS = [
         'DenseCLIP': 'denseclip/denseclip_vit-b16_4xb32-210e_ap10k-256x256.py',
     }, 'clamp/simplebaseline_clip-vit-b16_4xb32-210e_ap10k-256x256.py'),
 ]
-WHAT = ('language', 'captions')
+WHAT = ('language', 'captions', 'adaptation')
 # One round of captions at batch 8 takes most of a minute on two cores.
 CAPTION_ROUNDS = 5
 SETTINGS = {
@@ -61,12 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8], metavar='B', help='default: 1 8')
     parser.add_argument('--quick', action='store_true', help='3 rounds and batch 1 only, for a first look')
     parser.add_argument('--what', nargs='+', choices=WHAT, default=list(WHAT),
-                        help='CLAMP and DenseCLIP beside SimpleBaseline, or BLIP with constrained beside free decoding '
-                        '(default: both)')
+                        help='CLAMP and DenseCLIP beside SimpleBaseline, BLIP with constrained beside free decoding, '
+                        'or MeTTA adapting in batches of the largest of --batch-sizes (default: all)')
     parser.add_argument(
         '--pair', nargs=3, action='append', metavar=('NAME', 'OURS', 'BASELINE'),
         help='two configs to compare in place of the shipped ones of RN50 and ViT-B/16, and of '
-        'captions; can be repeated')
+        'captions and adaptation; can be repeated')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
             _compare_methods(groups, args)
         if 'captions' in args.what and not args.pair:
             _compare_decoding(args)
+        if 'adaptation' in args.what and not args.pair:
+            _compare_adaptation(args)
     except ImportError as error:
         print(f'clamp-mmpose bench: {error}', file=sys.stderr)
         return 1
@@ -126,6 +137,20 @@ def _compare_decoding(args: argparse.Namespace) -> None:
               f'{row.ratio.median:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f}), {row.constrained_calls} of '
               f'{row.greedy_calls} calls', flush=True)
     write_section(args.out, f'captions-{args.device}', make_caption_section(args.device, machine, rows))
+
+
+def _compare_adaptation(args: argparse.Namespace) -> None:
+    rounds = min(args.repeats, max(case.rounds for case in CASES))
+    machine = _describe_run(args, rounds, ' --what adaptation')
+    rows: list[AdaptationRow] = []
+    for case in CASES:
+        subject = AdaptationSubject(case.size, case.num_keypoints, args.device)
+        for row in time_adaptation(subject, case, repeats=rounds, batch_size=max(args.batch_sizes)):
+            rows.append(row)
+            print(f'MeTTA, {row.what}, {row.size}x{row.size}, batch {row.batch_size}: {row.ratio.median:.2f} '
+                  f'({row.ratio.low:.2f} to {row.ratio.high:.2f}), by operations '
+                  f'{row.operations / row.baseline_operations:.2f}', flush=True)
+    write_section(args.out, f'adaptation-{args.device}', make_adaptation_section(args.device, machine, rows))
 
 
 def _time(group: Group, args: argparse.Namespace) -> Iterator[TimingRow]:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from .adaptation import STEPS, AdaptationRow
 from .captions import CaptionRow
 from .memory import Memory
 from .subject import FUSED, INFERENCE, TRAINING
@@ -25,13 +26,14 @@ GOALS = {
 PACKAGES = ('clamp-mmpose', 'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'open_clip_torch',
             'transformers')
 DEVICES = {'cpu': 'CPU', 'cuda': 'GPU'}
-SECTIONS = {**DEVICES, **{f'captions-{device}': f'Captions on the {name}' for device, name in DEVICES.items()}}
+SECTIONS = {**DEVICES, **{f'captions-{device}': f'Captions on the {name}' for device, name in DEVICES.items()},
+            **{f'adaptation-{device}': f'Adaptation on the {name}' for device, name in DEVICES.items()}}
 
 INTRODUCTION = f"""# Benchmarks
 
 What language costs: CLAMP and DenseCLIP beside SimpleBaseline on the same CLIP backbone, in one run on one machine.
 Written by `clamp-mmpose bench` (`make bench`), which replaces the sections of the device it ran on. What writing poses
-as captions costs is further below.
+as captions costs, and what adapting to each image costs, is further below.
 
 - The models come from the configs in `configs`, with random weights, at the configs' own input size. The backbone
   computes its image embedding in all of them, as in Table 7 of the CLAMP paper.
@@ -54,6 +56,17 @@ Captions: BLIP-base at 384x384 pixels, constrained beside free greedy decoding, 
 - *decoding* begins with the image tower's tokens and ends with the caption. Free greedy decoding has a key-value cache
   too. *with image tower*: the same ratio of what a picture costs in all. *tokens* are those of the captions, end token
   included; a *call* of the decoder is for all captions of the batch.
+
+Adaptation: MeTTA's head on a ResNet-50, all at full width, {STEPS} steps per image; one of a pair over the other, all
+of them taking turns.
+
+- Predictions go from a normalised batch to keypoints in image coordinates, without flip test; adapted ones with the
+  guard, which costs one forward pass more. A *meta step* is the loss of the meta stage and its gradients.
+- *a plain loop* runs the whole model in every step, paints the whole image and differentiates with respect to every
+  parameter, one image at a time.
+- *operations* are those of the convolutions and matrix products for one image, as PyTorch's counter has them (a
+  multiplication and an addition are two). *measured / counted* is the ratio of the times over that of the operations:
+  above 1 the first of the pair makes less of the machine than the second.
 """
 
 
@@ -118,6 +131,22 @@ def make_caption_section(device: str, machine: Sequence[str], rows: Sequence[Cap
             str(row.tokens), f'{row.tokens / row.constrained:.0f}', f'{row.tokens / row.greedy:.0f}',
             str(row.constrained_calls), str(row.greedy_calls)])
     lines = [f'## Captions on the {DEVICES[device]}', '', *(f'- {line}' for line in machine), '']
+    return '\n'.join([*lines, *_table(header, cells)]) + '\n'
+
+
+def make_adaptation_section(device: str, machine: Sequence[str], rows: Sequence[AdaptationRow]) -> str:
+    header = ['input', 'batch', 'what', 'time', 'over', 'ratio (least to greatest)', 'operations', 'over',
+              'ratio of operations', 'measured / counted']
+    cells = []
+    for row in rows:
+        counted = row.operations / row.baseline_operations
+        cells.append([
+            f'{row.size}x{row.size}', str(row.batch_size), row.what,
+            *(f'{seconds * 1e3:.0f} ms' for seconds in (row.ours, row.baseline)),
+            f'{row.ratio.median:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})',
+            *(f'{operations / 1e9:.1f} G' for operations in (row.operations, row.baseline_operations)),
+            f'{counted:.2f}', f'{row.ratio.median / counted:.2f}'])
+    lines = [f'## Adaptation on the {DEVICES[device]}', '', *(f'- {line}' for line in machine), '']
     return '\n'.join([*lines, *_table(header, cells)]) + '\n'
 
 

@@ -62,8 +62,8 @@ def test_a_step_of_the_auxiliary_loss_moves_the_prediction():
 @pytest.mark.parametrize('windowed', [False, True])
 def test_the_auxiliary_loss_reaches_the_block_through_the_heatmaps_alone(windowed, monkeypatch):
     head, feats, images = make(windowed=windowed)
-    forward = head.bottleneck.forward
-    monkeypatch.setattr(head.bottleneck, 'forward', lambda maps: forward(maps).detach())
+    keypoints = head.bottleneck.keypoints
+    monkeypatch.setattr(head.bottleneck, 'keypoints', lambda maps: keypoints(maps).detach())
     params = head.adaptable_parameters()
     adapted = adapt(loss_of_one_image(head), params, prepare_adaptation(head, feats, images), images, lr=0.01, steps=1)
     for name, value in adapted.items():
@@ -83,6 +83,23 @@ def test_a_window_gives_the_loss_and_the_gradients_of_the_whole_image():
     other.load_state_dict(head.state_dict())
     assert_close(head.adaptation_loss(feats, images), other.adaptation_loss(feats, images), rtol=0, atol=1e-10)
     assert_close(gradients(head, feats, images), gradients(other, feats, images), rtol=0, atol=1e-10)
+
+
+def test_adapting_by_dense_heatmaps_comes_to_the_same():
+    head, feats, images = make()
+    dense = copy.deepcopy(head)
+    forward = dense.inpainting.forward
+    dense.inpainting.forward = lambda appearance, heatmaps, window: forward(appearance, heatmaps.dense(), window)
+    stored = head.adaptable_parameters()
+    results = []
+    for one in (head, dense):
+        params = adapt(loss_of_one_image(one), one.adaptable_parameters(), prepare_adaptation(one, feats, images),
+                       images, lr=1e-3, steps=2, create_graph=True)
+        slopes = torch.autograd.grad(sum(value.square().sum() for value in params.values()),
+                                     [*one.adaptable_parameters().values(), *one.inpainting.pose_encoder.parameters()])
+        results.append((params, slopes))
+    assert_close(*results, rtol=1e-8, atol=1e-8)
+    assert not torch.equal(results[0][0]['conv_layers.0.weight'][0], stored['conv_layers.0.weight'])
 
 
 @pytest.mark.parametrize('kind', ['l1', 'mse'])

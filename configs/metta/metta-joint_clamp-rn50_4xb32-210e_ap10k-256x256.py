@@ -1,0 +1,8 @@
+_base_ = ['../clamp/clamp_rn50_4xb32-210e_ap10k-256x256.py']
+
+# CLAMP with MeTTA's auxiliary task on top: the joint stage has CLAMP's recipe and losses. Ours; no paper has it.
+model = dict(
+    type='MeTTAPoseEstimator',
+    stage='joint',
+    auxiliary_weight=0.01,  # the heatmap loss is some 0.003, the pixels' 0.5
+    head=dict(type='CLAMPMeTTAHead'))

@@ -1,0 +1,18 @@
+_base_ = ['./metta-joint_clamp-rn50_4xb32-210e_ap10k-256x256.py']
+
+# The meta stage after the joint one; its recipe is ours.
+load_from = 'work_dirs/metta-joint_clamp-rn50_4xb32-210e_ap10k-256x256/epoch_210.pth'
+
+train_cfg = dict(max_epochs=20, val_interval=5)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+param_scheduler = [dict(type='CosineAnnealingLR', begin=0, end=20, T_max=20, eta_min=1e-6, by_epoch=True)]
+auto_scale_lr = dict(base_batch_size=8)
+default_hooks = dict(metta=dict(type='MeTTAHook', steps=5))  # tells the accuracy after each step
+
+model = dict(
+    stage='meta',
+    backbone=dict(init_cfg=None),  # the checkpoint brings its weights
+    neck=dict(text_encoder=dict(init_cfg=None)),
+    inner_loop=dict(steps=5, lr=5e-3),
+    test_cfg=dict(adaptation=dict(steps=5)))  # as the hook, for the inferencer
+train_dataloader = dict(batch_size=8)  # each image is a task of its own

@@ -1,0 +1,17 @@
+_base_ = ['./metta-joint_swin-t_1xb32-140e_mpii-256x256.py']
+
+# The meta stage after the joint one; its recipe is ours.
+load_from = 'work_dirs/metta-joint_swin-t_1xb32-140e_mpii-256x256/epoch_140.pth'
+
+train_cfg = dict(max_epochs=20, val_interval=5)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+param_scheduler = [dict(type='CosineAnnealingLR', begin=0, end=20, T_max=20, eta_min=1e-6, by_epoch=True)]
+auto_scale_lr = dict(base_batch_size=8)
+default_hooks = dict(metta=dict(type='MeTTAHook', steps=5))  # tells the accuracy after each step
+
+model = dict(
+    stage='meta',
+    backbone=dict(init_cfg=None),  # the checkpoint brings its weights
+    inner_loop=dict(steps=5, lr=5e-3),
+    test_cfg=dict(adaptation=dict(steps=5)))  # as the hook, for the inferencer
+train_dataloader = dict(batch_size=8)  # each image is a task of its own

@@ -60,8 +60,8 @@ def shrink_model(model: dict) -> dict:
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
     counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
-    :func:`tiny_blip_model`, with the words of its own captions. A MeTTA is a few channels wide, its ResNet, HRNet or
-    Swin too. All else stays, backbones of other kinds too.
+    :func:`tiny_blip_model`, with the words of its own captions; LOFR's transformer is narrow; a MeTTA is a few channels
+    wide, its ResNet, HRNet or Swin too. All else stays, backbones of other kinds too.
     """
     model = deepcopy(model)
     if 'codec' in model:  # it writes captions
@@ -82,12 +82,22 @@ def shrink_model(model: dict) -> dict:
             text_encoder['arch'], _ = shrink_architecture(text_encoder['arch'], 'text')
         text_encoder.pop('init_cfg', None)
     head = model['head'].get('head', model['head'])
-    if head.get('in_channels') is not None:
+    if head['type'] == 'LOFRHead':
+        _narrow_lofr(head)
+    elif head.get('in_channels') is not None:
         head['in_channels'] -= narrower
     if model.get('type') == 'MeTTAPoseEstimator':
         head['in_channels'] -= narrow_backbone(backbone)
         shrink_metta_head(head)
     return model
+
+
+def _narrow_lofr(head: dict) -> None:
+    head['channels'] = 16
+    for part in ('encoder', 'part_decoder'):
+        head[part] = dict(head.get(part) or {}, feedforward_channels=16)
+    if head.get('position_encoding'):
+        head['position_encoding']['num_feats'] = 8
 
 
 def _shrink_blip(model: dict) -> dict:

@@ -4,10 +4,9 @@ import logging
 
 from torch.utils.data import Dataset
 
+from ..datasets import PresenceTagDataset
 from ..datasets.presence import find_share, flatten
 from ..datasets.transforms import GeneratePresence
-
-_MOST_SOURCES = 10**6  # instances whose ids are compared with a list
 
 
 def check_presence(dataset: Dataset, logger: logging.Logger) -> None:
@@ -27,12 +26,12 @@ def check_presence(dataset: Dataset, logger: logging.Logger) -> None:
 def _say(dataset: Dataset, generator: GeneratePresence, logger: logging.Logger) -> None:
     metainfo = getattr(dataset, 'metainfo', None) or {}
     name = f'{metainfo.get("dataset_name", type(dataset).__name__)} ({getattr(dataset, "ann_file", "")})'
-    remark = generator.located.compare_with(getattr(dataset, 'ann_file', ''))
-    if remark:
-        logger.warning(f'GeneratePresence: {remark}')
     if not hasattr(dataset, 'get_data_info'):
         return
-    if generator.located.file is not None and len(dataset) <= _MOST_SOURCES:
+    if generator.located.file is not None and not isinstance(dataset, PresenceTagDataset):
+        remark = generator.located.compare_with(getattr(dataset, 'ann_file', ''))
+        if remark:
+            logger.warning(f'GeneratePresence: {remark}')
         infos = (dataset.get_data_info(index) for index in range(len(dataset)))
         found = sum(info.get('id') in generator.located for info in infos)
         if not found:

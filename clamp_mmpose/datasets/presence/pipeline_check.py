@@ -22,8 +22,8 @@ from mmpose.datasets.transforms.mix_img_transforms import MixImageTransform
 
 # These move keypoints with the picture, and let nothing else depend on where they are. Targets are wiped afterwards.
 _SAFE = ('GenerateTarget', 'GetBBoxCenterScale', 'HandRandomFlip', 'KeypointConverter', 'LoadImage', 'ModelFlipIndices',
-         'PhotometricDistortion', 'RandomBBoxTransform', 'RandomFlip', 'TopdownAffine', 'WholeImageAffine',
-         'YOLOXHSVRandomAug')
+         'PhotometricDistortion', 'RandomBBoxTransform', 'RandomFlip', 'ShiftBBoxCenter', 'TopdownAffine',
+         'WholeImageAffine', 'YOLOXHSVRandomAug')
 # These choose instances or keypoints by where they are, or take whole other samples from the dataset.
 _BY_LOCATION = (BottomupGetHeatmapMask, BottomupRandomAffine, BottomupRandomChoiceResize, BottomupRandomCrop,
                 BottomupResize, FilterAnnotations, MixImageTransform)

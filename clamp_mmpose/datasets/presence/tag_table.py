@@ -69,12 +69,13 @@ class _Tags:
     """Finds keypoints by their names."""
 
     def __init__(self, names: Sequence[str]) -> None:
+        self.number = len(names)
         self.names = {_plain(name): index for index, name in enumerate(names)}
         self.spelling = {_plain(name): name for name in names}
         self.missed = False
 
     def read(self, text: str) -> tuple:
-        present = [0] * len(self.names)
+        present = [0] * self.number
         unknown = []
         for piece in filter(None, map(str.strip, re.split(r'[;|,]', text))):
             # A name may have spaces in it; otherwise they stand between names.

@@ -22,8 +22,8 @@ class GeneratePresence(BaseTransform):
     ``gt_instance_labels.presence``, (1, K) of 0 and 1, by ``PackPresenceInputs``; by MMPose's ``PackPoseInputs`` if
     this stands after ``GenerateTarget`` and the flip. Flips swap left and right wherever it stands.
 
-    What stands after it sees no location of an instance that does not keep its own: coordinates are 0, weights and
-    targets too. So it belongs right behind ``LoadImage``. What stands before it must be known to use no locations, and
+    What stands after it sees no location of an instance that does not keep its own: coordinates, weights and targets
+    are 0. So it belongs right behind ``LoadImage``. What stands before it must be known to use no locations, and
     what takes crops by them is refused, with ValueError, at the first sample, or by ``ModelCheckHook`` before.
 
     Args:
@@ -57,6 +57,8 @@ class GeneratePresence(BaseTransform):
         if found is None:
             return
         before, after = found
+        if any(isinstance(other, GeneratePresence) for other in (*before, *after)):
+            raise ValueError('GeneratePresence stands twice in the pipeline: keep the first')
         check_packing(after)
         if self.located.has_all:
             return
@@ -71,14 +73,12 @@ class GeneratePresence(BaseTransform):
         if dataset is not None and self._checked != id(dataset):
             self.check(dataset)
             self._checked = id(dataset)
-        if 'presence' in results:
-            raise ValueError('GeneratePresence stands twice in the pipeline')
         visible, presence = _visible_and_present(results)
         if not self._keeps_locations(results):
             if self.recompute_after_crop and not results.get('presence_only'):
                 presence = presence * _inside(results)
-            results = _hide(results)
             visible = np.zeros_like(visible)
+            results = {'keypoint_weights': visible, **_hide(results)}  # of which GenerateTarget may make its own
         elif self.recompute_after_crop:
             presence = presence * _inside(results)
         # Flips take the last axis along, and GenerateTarget splits it: it weighs with the first.

@@ -23,6 +23,9 @@ class PackPresenceInputs(PackPoseInputs):
         else:  # GenerateTarget has split them
             presence = results['keypoints_visible_weights']
         table = results.get('label_mapping_table', self.label_mapping_table)
+        if any(isinstance(results.get(key), list) for key in table):
+            raise ValueError('GenerateTarget has several encoders, whose labels do not go with the one presence of an '
+                             'instance: give it one')
         table = {key: packed for key, packed in table.items() if key != 'keypoints_visible_weights'}
         return super().transform(dict(
             results, keypoints_visible=visible, presence=presence.astype('float32'),

@@ -4,5 +4,6 @@ from .species_coco_metric import SpeciesCocoMetric
 from .torso_pck_accuracy import TorsoPCKAccuracy
 from .zero_based_mpii_pck_accuracy import ZeroBasedMpiiPCKAccuracy
 
-__all__ = ['CaptionPoseMetric', 'ResponseAtJointsMetric', 'SpeciesCocoMetric', 'TorsoPCKAccuracy',
-           'ZeroBasedMpiiPCKAccuracy']
+__all__ = [
+    'CaptionPoseMetric', 'ResponseAtJointsMetric', 'SpeciesCocoMetric', 'TorsoPCKAccuracy', 'ZeroBasedMpiiPCKAccuracy'
+]

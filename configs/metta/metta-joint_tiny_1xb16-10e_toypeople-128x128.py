@@ -46,6 +46,7 @@ model = dict(
         deconv_out_channels=(64, 64),  # from stride 16 to stride 4
         deconv_kernel_sizes=(4, 4),
         conv_out_channels=(32, 32),  # the adaptable block; 256 at full size
+        adaptable=('conv_layers', 'conv_layers.1', 'conv_layers.4', 'self_supervised_layer'),  # with its norms
         inpainting=dict(base_channels=16),  # 32 in the supplement
         inpainting_size=(32, 32),  # a sixteenth of the cost
         loss=dict(type='KeypointMSELoss', use_target_weight=True),

@@ -61,7 +61,8 @@ class Runs:
         if start:
             cfg.load_from = start['checkpoint']
         self._read_from(cfg, SOURCE, 'train', 'val', 'test')
-        origin = json.dumps(cfg.to_dict(), default=str) + drawn(self.data[SOURCE]) + (start or {}).get('origin', '')
+        cfg.val_evaluator = cfg.test_evaluator = dict(type='TorsoPCKAccuracy')
+        origin = _text(cfg) + drawn(self.data[SOURCE]) + (start or {}).get('origin', '')
         work_dir = self.folder / name
 
         def run() -> dict:
@@ -77,6 +78,7 @@ class Runs:
             del cfg.default_hooks['metta']
             cfg.model.test_cfg.adaptation = None
         self._read_from(cfg, domain, 'val', 'test')
+        cfg.val_evaluator = cfg.test_evaluator = dict(type='TorsoPCKAccuracy')
         work_dir = self.folder / name
 
         def run() -> dict:
@@ -87,11 +89,15 @@ class Runs:
                 else [METRIC]
             return dict(accuracy=[100 * metrics[key] for key in keys])
 
-        return once(work_dir, json.dumps(cfg.to_dict(), default=str) + drawn(self.data[domain]) + trained['origin'], run)['accuracy']
+        return once(work_dir, _text(cfg) + drawn(self.data[domain]) + trained['origin'], run)['accuracy']
 
     def _read_from(self, cfg, domain: str, *stages: str) -> None:
         for stage in stages:
             cfg[f'{stage}_dataloader'].dataset.data_root = f'{self.data[domain]}/'
+
+
+def _text(cfg) -> str:
+    return json.dumps(cfg.to_dict(), default=str)
 
 
 def _dump(cfg, work_dir: Path) -> Path:
@@ -105,12 +111,12 @@ def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[flo
     first = next(iter(accuracy.values()))
     steps = len(first[META_TRAINED][0]) - 1
     seeds = ' and '.join(map(str, args.seeds[:len(first[META_TRAINED])]))
-    lines = [f'PCK at 0.2 of the torso, in per cent, on people not seen, after 0 to {steps} steps of adaptation, mean of '
-             f'seeds {seeds}. Trained on {args.train or TRAIN} pictures of the look "{SOURCE}", which is the source; the '
-             'others are the same people to test on under another look. Gain: of the last step over step 0, and its '
-             'least and greatest value over the seeds. "Second stage without steps" is the control: as many iterations '
-             f'of the same training, but no step is taken. {machine()}; '
-             + ', '.join(f'{name}: {statistics.mean(values):.1f} minutes' for name, values in minutes.items()) + '.', '']
+    took = ', '.join(f'{name}: {statistics.mean(values):.1f} minutes' for name, values in minutes.items())
+    lines = [f'PCK at 0.2 of the torso, in per cent, on people not seen, after 0 to {steps} steps of adaptation: mean of '
+             f'seeds {seeds}. Trained on {args.train or TRAIN} pictures of the look "{SOURCE}", the source; the others are '
+             'the same people to test on under another look. Gain: of the last step over step 0, with its least and '
+             f'greatest over the seeds. "{WITHOUT_STEPS.capitalize()}" is the control: as many iterations of the same '
+             f'training, but no step is taken. {machine()}; {took}.', '']
     rows = []
     for domain, models in accuracy.items():
         for name, runs in models.items():
@@ -119,4 +125,5 @@ def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[flo
             gains = [values[-1] - values[0] for values in runs]
             gain = f'{statistics.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})' if len(means) > 1 else '-'
             rows.append([domain, name, *cells, gain])
-    write_section(args.out, 'Adaptation', [*lines, *table(['look', 'model', *map(str, range(steps + 1)), 'gain'], rows)])
+    header = ['look', 'model', *map(str, range(steps + 1)), 'gain']
+    write_section(args.out, 'Adaptation', [*lines, *table(header, rows)])

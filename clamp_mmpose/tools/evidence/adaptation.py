@@ -112,8 +112,8 @@ def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[flo
     steps = len(first[META_TRAINED][0]) - 1
     seeds = ' and '.join(map(str, args.seeds[:len(first[META_TRAINED])]))
     took = ', '.join(f'{name}: {statistics.mean(values):.1f} minutes' for name, values in minutes.items())
-    about = (f'PCK at 0.2 of the torso, in per cent, on people not seen, after 0 to {steps} steps of adaptation: mean of '
-             f'seeds {seeds}.',
+    about = (f'PCK at 0.2 of the torso, in per cent, on people not seen, after 0 to {steps} steps of adaptation: '
+             f'mean of seeds {seeds}.',
              f'Trained on {args.train or TRAIN} pictures of the look "{SOURCE}", the source; the others are the same '
              'people to test on under another look.',
              'Gain: of the last step over step 0, with its least and greatest over the seeds.',

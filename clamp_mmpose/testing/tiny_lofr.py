@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+from .tiny_metta import narrow_backbone
+
 _CODEC = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.5)
 
 
@@ -33,3 +35,14 @@ def tiny_lofr_model(*, num_keypoints: int = 5, codec: dict | None = None, head: 
             part_decoder=dict(small),
             decoder=codec) | (head or {}),
         test_cfg=dict(flip_test=False)) | estimator_args
+
+
+def shrink_lofr(head: dict, backbone: dict) -> None:
+    """Makes the transformer of a shipped config narrow, and its ResNet, HRNet or Swin an eighth as wide."""
+    if narrow_backbone(backbone):
+        head['in_channels'] = tuple(channels // 8 for channels in head['in_channels'])
+    head['channels'] = 16
+    for part in ('encoder', 'part_decoder'):
+        head[part] = dict(head.get(part) or {}, feedforward_channels=16)
+    if head.get('position_encoding'):
+        head['position_encoding']['num_feats'] = 8

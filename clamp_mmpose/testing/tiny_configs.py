@@ -61,13 +61,8 @@ def shrink_model(model: dict) -> dict:
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
     counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
-<<<<<<< HEAD
     :func:`tiny_blip_model`, with the words of its own captions; LOFR's transformer is narrow; a MeTTA is a few channels
     wide, its ResNet, HRNet or Swin too. All else stays, backbones of other kinds too.
-=======
-    :func:`tiny_blip_model`, with the words of its own captions. A MeTTA is a few channels wide, its ResNet, HRNet or
-    Swin too, and so is a LOFR. All else stays, backbones of other kinds too.
->>>>>>> 0a101d68cea6146623bcefbd23995afb1b54127e
     """
     model = deepcopy(model)
     if 'codec' in model:  # it writes captions

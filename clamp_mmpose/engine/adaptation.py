@@ -29,6 +29,7 @@ def adapt(loss_fn: LossFunction,
           *inputs,
           lr: float | Mapping[str, Tensor],
           steps: int,
+          max_norm: float | None = None,
           create_graph: bool = False) -> dict[str, Tensor]:
     """Takes ``steps`` steps of gradient descent on the loss of each image and returns name -> (B, ...).
 
@@ -39,6 +40,7 @@ def adapt(loss_fn: LossFunction,
         inputs: tensors, or tuples of tensors, whose first dimension is the batch.
         lr: the step size, greater than 0, or one of them per name: tensors that broadcast to the parameter's shape.
         steps: 0 or more.
+        max_norm: gradients of an image that are longer, all of them as one vector, are shortened to it.
         create_graph: the result is differentiable through the gradients too (second order). Without, gradients are
             constants (first order): the result is differentiable with respect to ``params`` and ``lr`` alone, and no
             graph of the steps is kept.
@@ -47,11 +49,11 @@ def adapt(loss_fn: LossFunction,
         ValueError: for arguments that make no sense.
         RuntimeError: in inference mode, or for tensors made in it.
     """
-    _check(params, inputs, lr, steps)
+    _check(params, inputs, lr, steps, max_norm)
     batched = False
     for _ in range(steps):
         gradients, _ = _gradients(loss_fn, params, inputs, batched, create_graph)
-        params, batched = _descend(params, gradients, lr), True
+        params, batched = _descend(params, gradients, lr, max_norm), True
     return dict(params) if batched else _expand(params, _batch_size(inputs))
 
 
@@ -60,13 +62,14 @@ def adaptation_steps(loss_fn: LossFunction,
                      *inputs,
                      lr: float | Mapping[str, Tensor],
                      steps: int,
+                     max_norm: float | None = None,
                      create_graph: bool = False) -> Iterator[AdaptationStep]:
     """As :func:`adapt`, but gives the parameters and their loss after 0, 1, ..., ``steps`` steps.
 
     The last loss costs one more forward pass.
     """
-    _check(params, inputs, lr, steps)
-    return _walk(loss_fn, params, inputs, lr, steps, create_graph)
+    _check(params, inputs, lr, steps, max_norm)
+    return _walk(loss_fn, params, inputs, lr, steps, max_norm, create_graph)
 
 
 def snapshot(params: Parameters) -> dict[str, Tensor]:
@@ -86,13 +89,18 @@ def restore(params: Parameters, saved: Parameters) -> None:
             value.copy_(saved[name])
 
 
-def _walk(loss_fn, params, inputs, lr, steps, create_graph) -> Iterator[AdaptationStep]:
+def check_max_norm(max_norm: float | None) -> None:
+    if max_norm is not None and not (max_norm > 0 and math.isfinite(max_norm)):
+        raise ValueError(f'max_norm={max_norm} must be greater than 0, or None for no limit')
+
+
+def _walk(loss_fn, params, inputs, lr, steps, max_norm, create_graph) -> Iterator[AdaptationStep]:
     # No context of gradient mode may stay open while the caller has the turn.
     batched = False
     for _ in range(steps):
         gradients, loss = _gradients(loss_fn, params, inputs, batched, create_graph)
         yield AdaptationStep(dict(params) if batched else _expand(params, len(loss)), loss)
-        params, batched = _descend(params, gradients, lr), True
+        params, batched = _descend(params, gradients, lr, max_norm), True
     with torch.set_grad_enabled(create_graph and torch.is_grad_enabled()):
         loss = vmap(loss_fn, _in_dims(inputs, batched), randomness='different')(dict(params), *inputs)
     yield AdaptationStep(dict(params) if batched else _expand(params, len(loss)), loss)
@@ -106,9 +114,19 @@ def _gradients(loss_fn, params, inputs, batched, create_graph) -> tuple[dict[str
         return function(dict(params), *inputs)
 
 
-def _descend(params: Parameters, gradients: Parameters, lr: float | Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _descend(params: Parameters, gradients: Parameters, lr: float | Mapping[str, Tensor],
+             max_norm: float | None) -> dict[str, Tensor]:
+    if max_norm is not None:
+        gradients = _shorten(gradients, max_norm)
     rates = lr if isinstance(lr, Mapping) else dict.fromkeys(params, lr)
     return {name: value - rates[name] * gradients[name] for name, value in params.items()}
+
+
+def _shorten(gradients: Parameters, max_norm: float) -> dict[str, Tensor]:
+    squared = sum(gradient.reshape(len(gradient), -1).square().sum(1) for gradient in gradients.values())
+    # The root of zero has no slope; below the limit the factor is 1 and has none either.
+    factors = max_norm / squared.clamp(min=max_norm**2).sqrt()
+    return {name: gradient * factors.reshape(-1, *[1] * (gradient.ndim - 1)) for name, gradient in gradients.items()}
 
 
 def _in_dims(inputs: tuple, batched: bool) -> tuple:
@@ -131,9 +149,11 @@ def _tensors(value) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _check(params: Parameters, inputs: tuple, lr: float | Mapping[str, Tensor], steps: int) -> None:
+def _check(params: Parameters, inputs: tuple, lr: float | Mapping[str, Tensor], steps: int,
+           max_norm: float | None) -> None:
     if steps < 0 or int(steps) != steps:
         raise ValueError(f'steps={steps} must be a whole number, 0 or more')
+    check_max_norm(max_norm)
     if not params:
         raise ValueError('params is empty: there is nothing to adapt')
     tensors = list(_tensors(inputs))

@@ -61,8 +61,8 @@ def shrink_model(model: dict) -> dict:
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
     counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
-    :func:`tiny_blip_model`, with the words of its own captions. A MeTTA is a few channels wide, its ResNet, HRNet or
-    Swin too, and so is a LOFR. All else stays, backbones of other kinds too.
+    :func:`tiny_blip_model`, with the words of its own captions; LOFR's transformer is narrow; a MeTTA is a few channels
+    wide, its ResNet, HRNet or Swin too. All else stays, backbones of other kinds too.
     """
     model = deepcopy(model)
     if 'codec' in model:  # it writes captions

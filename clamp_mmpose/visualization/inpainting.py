@@ -11,10 +11,11 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from torch import Tensor
 
+from ..models.layers.full_precision import full_precision
 from ..models.layers.masks import central_patch, patch_masks
 from ..models.layers.windowed_layers import Window
 
-HIDDEN, WITH_POSE, WITHOUT_POSE = 'hidden', 'with pose', 'without pose'
+HIDDEN, WITH_POSE, WITHOUT_POSE, OTHER_POSE = 'mean colour', 'with pose', 'without pose', 'with another pose'
 _REQUIRED = ('resize', 'self_supervised_heatmaps', 'inpainting', 'pixel_loss')
 
 
@@ -30,16 +31,18 @@ class Painted:
 
 @dataclasses.dataclass(frozen=True)
 class Inpainting:
-    """One instance as the auxiliary task has it: ``image`` (H, W, 3) RGB; ``heatmaps`` (M, h, w) of the whole image;
-    ``patches``: mask side -> the missing patch; ``painted``: mask side -> how it is filled -> the result.
+    """One instance as the auxiliary task has it: ``image`` (H, W, 3) RGB; ``patches``: mask side -> the missing patch;
+    ``painted``: mask side -> how it is filled -> the result; ``heatmaps``: how -> (M, h, w), the pose that the network
+    is given, which is that of the whole image.
 
     It is filled with the mean colour (HIDDEN), by the network (WITH_POSE), and by the same network where zeros stand
-    for the heatmaps (WITHOUT_POSE), which it has never seen in training.
+    for the heatmaps (WITHOUT_POSE) or those of another instance (OTHER_POSE). It has never seen zeros in training, and
+    may paint worse for that alone: a network that uses the pose paints worse with that of another instance too.
     """
 
     name: str
     image: np.ndarray
-    heatmaps: np.ndarray
+    heatmaps: dict[str, np.ndarray]
     patches: dict[float, Window]
     painted: dict[float, dict[str, Painted]]
 
@@ -50,12 +53,17 @@ def missing_for_inpainting(head: torch.nn.Module | None) -> list[str]:
 
 
 @torch.no_grad()
-def inpaint_instance(model: BasePoseEstimator, dataset: BaseDataset, index: int,
-                     sides: Sequence[float]) -> Inpainting:
-    """Hides a central patch of each of the ``sides``, shares of height and width, and lets the head paint it."""
-    batch = model.data_preprocessor(pseudo_collate([dataset[index]]), False)
-    inputs, head = batch['inputs'], model.head
-    heatmaps = head.self_supervised_heatmaps(model.extract_feat(inputs))
+def inpaint_instance(model: BasePoseEstimator, dataset: BaseDataset, index: int, sides: Sequence[float], *,
+                     other: int | None = None) -> Inpainting:
+    """Hides a central patch of each of the ``sides``, shares of height and width, and lets the head paint it.
+
+    ``other``: the instance whose pose is OTHER_POSE, which is left out for None.
+    """
+    head = model.head
+    inputs, heatmaps, path = _prepare(model, dataset, index)
+    poses = {WITH_POSE: heatmaps, WITHOUT_POSE: torch.zeros_like(heatmaps)}
+    if other is not None:
+        poses[OTHER_POSE] = _prepare(model, dataset, other)[1]
     image = head.resize(inputs)
     size = tuple(image.shape[-2:])
     patches = {side: central_patch(size, side) for side in sides}
@@ -63,15 +71,15 @@ def inpaint_instance(model: BasePoseEstimator, dataset: BaseDataset, index: int,
     for side, patch in patches.items():
         mask = patch_masks([patch], size, image)
         appearance = head.inpainting.encode_appearance(image, mask)
-        fillings = {
-            HIDDEN: torch.zeros_like(image),
-            WITH_POSE: head.inpainting(appearance, heatmaps),
-            WITHOUT_POSE: head.inpainting(appearance, torch.zeros_like(heatmaps)),
-        }
-        painted[side] = {name: _paint(model, image, mask, patch, filling) for name, filling in fillings.items()}
-    path = batch['data_samples'][0].img_path
-    return Inpainting(str(path).replace('\\', '/').rsplit('/', 1)[-1], to_picture(model, image[0]),
-                      heatmaps[0].float().cpu().numpy(), patches, painted)
+        fillings = {HIDDEN: torch.zeros_like(image)}
+        fillings.update((kind, full_precision(head.inpainting(appearance, pose))) for kind, pose in poses.items())
+        painted[side] = {kind: _paint(model, image, mask, patch, filling) for kind, filling in fillings.items()}
+    return Inpainting(
+        name=path.replace('\\', '/').rsplit('/', 1)[-1],
+        image=to_picture(model, image[0]),
+        heatmaps={kind: pose[0].float().cpu().numpy() for kind, pose in poses.items()},
+        patches=patches,
+        painted=painted)
 
 
 def to_picture(model: BasePoseEstimator, image: Tensor) -> np.ndarray:
@@ -85,6 +93,13 @@ def to_picture(model: BasePoseEstimator, image: Tensor) -> np.ndarray:
     if not getattr(preprocessor, '_channel_conversion', False):
         picture = picture[..., ::-1]
     return np.ascontiguousarray(picture.clip(0, 255).round().astype(np.uint8))
+
+
+def _prepare(model: BasePoseEstimator, dataset: BaseDataset, index: int) -> tuple[Tensor, Tensor, str]:
+    """The input, the self-supervised heatmaps and the path of an instance."""
+    batch = model.data_preprocessor(pseudo_collate([dataset[index]]), False)
+    heatmaps = model.head.self_supervised_heatmaps(model.extract_feat(batch['inputs']))
+    return batch['inputs'], heatmaps, str(batch['data_samples'][0].img_path)
 
 
 def _paint(model: BasePoseEstimator, image: Tensor, mask: Tensor, patch: Window, filling: Tensor) -> Painted:

@@ -203,3 +203,43 @@ def test_inference_mode_is_a_clear_error():
         made = images + 1
     with pytest.raises(RuntimeError, match=r'torch.no_grad\(\) instead'):
         adapt(loss_fn, params, made, targets, lr=0.1, steps=1)
+
+
+@pytest.mark.parametrize('create_graph', [False, True])
+def test_long_gradients_are_shortened_image_by_image(create_graph):
+    """Beside one image at a time and torch's own clip_grad_norm_."""
+    torch.manual_seed(0)
+    params = dict(weight=torch.randn(3, dtype=torch.float64), bias=torch.randn((), dtype=torch.float64))
+    inputs = torch.randn(5, 3, dtype=torch.float64) * torch.tensor([0, .01, 1, 10, 100], dtype=torch.float64)[:, None]
+
+    def loss_fn(params, x):
+        return ((params['weight'] * x).sum() + params['bias'] * x.sum()).square()
+
+    adapted = adapt(loss_fn, params, inputs, lr=.1, steps=2, max_norm=.5, create_graph=create_graph)
+    for index, x in enumerate(inputs):
+        own = {name: value.clone().requires_grad_() for name, value in params.items()}
+        for _ in range(2):
+            for value in own.values():
+                value.grad = None
+            loss_fn(own, x).backward()
+            torch.nn.utils.clip_grad_norm_(own.values(), .5)
+            with torch.no_grad():
+                for value in own.values():
+                    value -= .1 * value.grad
+        for name, value in own.items():
+            torch.testing.assert_close(adapted[name][index], value.detach(), rtol=1e-4, atol=1e-7)
+
+
+def test_shortened_gradients_leave_a_finite_meta_gradient_where_they_are_zero():
+    weight = torch.ones(2, requires_grad=True)
+    adapted = adapt(lambda params, x: (params['weight'] * x).sum().square(), dict(weight=weight), torch.zeros(1, 2),
+                    lr=.1, steps=1, max_norm=1., create_graph=True)
+    adapted['weight'].sum().backward()
+    assert weight.grad.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize('max_norm', [0, -1, float('nan'), float('inf')])
+def test_a_limit_of_the_gradients_is_above_zero(max_norm):
+    with pytest.raises(ValueError, match='max_norm'):
+        adapt(lambda params, x: x.sum(), dict(weight=torch.ones(2)), torch.zeros(1, 2), lr=.1, steps=1,
+              max_norm=max_norm)

@@ -1,5 +1,6 @@
 """Adaptation in test and validation, through a real runner on drawn people."""
 import copy
+import pickle
 
 import pytest
 import torch
@@ -172,8 +173,46 @@ def test_a_checkpoint_without_auxiliary_network_is_an_error(run, tmp_path):
         run(dict(), model=model, before=lambda runner: setattr(runner, '_load_from', str(tmp_path / 'plain.pth')))
 
 
+def test_two_hooks_are_an_error(run):
+    with pytest.raises(ValueError, match=r'^MeTTAHook is named twice in default_hooks and custom_hooks'):
+        run(dict(), before=lambda runner: runner.register_hook(dict(type='mmpose.MeTTAHook')))
+
+
+def test_the_hook_takes_the_place_of_test_cfg_for_the_time(run):
+    model = calibrated(run, test_cfg=dict(adaptation=dict(steps=1, lr=LR)))
+    own, images = model.adaptation, model.adaptation.images
+    keypoints = recorded(model)
+    run(dict(steps=3, lr=LR), model=model, name='both')
+    both = torch.stack(keypoints)
+    assert model.adaptation is own and own.images == images
+    other = make_model()
+    other.load_state_dict(model.state_dict())
+    keypoints = recorded(other)
+    run(dict(steps=3, lr=LR), model=other, name='hook')
+    torch.testing.assert_close(torch.stack(keypoints), both, rtol=0, atol=0)
+
+
+def test_dumped_results_are_those_of_the_last_step(run, tmp_path):
+    path = tmp_path / 'results.pkl'
+    runner = run(dict(steps=2, lr=LR), model=calibrated(run), evaluator=[
+        dict(type='PCKAccuracy'), dict(type='DumpResults', out_file_path=str(path))])
+    assert 'adaptation/step_0/PCK' in runner.found
+    samples = pickle.loads(path.read_bytes())
+    assert len(samples) == len(runner.test_dataloader.dataset)
+    for sample in samples:
+        last = sample['adapted_instances'][-1]
+        assert (sample['pred_instances']['keypoint_scores'] == last.keypoint_scores).all()
+    assert any((sample['pred_instances']['keypoint_scores'] != sample['adapted_instances'][0].keypoint_scores).any()
+               for sample in samples)
+
+
+def test_inference_mode_is_a_clear_error(run):
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=r'^adaptation needs gradients'):
+        run(dict(steps=1))
+
+
 @pytest.mark.parametrize('arguments, message', [(dict(steps=-1), 'steps=-1'), (dict(lr=0), 'lr=0'),
-                                                (dict(scope='x'), "scope='x'")])
+                                                (dict(lr=float('inf')), 'lr=inf'), (dict(scope='x'), "scope='x'")])
 def test_arguments_that_make_no_sense_are_named(arguments, message):
     with pytest.raises(ValueError, match=f'^{message}'):
         HOOKS.build(dict(type='MeTTAHook', **arguments))

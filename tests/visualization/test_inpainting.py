@@ -13,7 +13,7 @@ from clamp_mmpose.visualization import (
     inpainting_table,
     missing_for_inpainting,
 )
-from clamp_mmpose.visualization.inpainting import HIDDEN, WITH_POSE, WITHOUT_POSE, to_picture
+from clamp_mmpose.visualization.inpainting import HIDDEN, OTHER_POSE, WITH_POSE, WITHOUT_POSE, to_picture
 from clamp_mmpose.visualization.inpainting_panel import colour_heatmaps
 
 NORMALISED = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -64,10 +64,22 @@ def test_without_pose_nothing_of_the_pose_is_left(make_metta, dataset):
     with torch.no_grad():
         model.head.self_supervised_layer.weight.mul_(-1)
     after = inpaint_instance(model, dataset, 0, [0.5])
-    assert np.abs(before.heatmaps - after.heatmaps).max() > 0.1
+    assert np.abs(before.heatmaps[WITH_POSE] - after.heatmaps[WITH_POSE]).max() > 0.1
+    assert not before.heatmaps[WITHOUT_POSE].any()
     for kind, changes in ((WITH_POSE, True), (WITHOUT_POSE, False), (HIDDEN, False)):
         assert (before.painted[0.5][kind].loss != after.painted[0.5][kind].loss) == changes, kind
         assert (before.painted[0.5][kind].image != after.painted[0.5][kind].image).any() == changes, kind
+
+
+def test_another_pose_is_that_of_the_other_instance_over_ones_own_picture(make_metta, dataset):
+    model = make_metta()
+    own, other = (inpaint_instance(model, dataset, index, [0.5], other=1) for index in (0, 1))
+    np.testing.assert_array_equal(own.heatmaps[OTHER_POSE], other.heatmaps[WITH_POSE])
+    assert own.painted[0.5][OTHER_POSE].loss != own.painted[0.5][WITH_POSE].loss
+    assert other.painted[0.5][OTHER_POSE].loss == other.painted[0.5][WITH_POSE].loss
+    outside = np.ones((64, 64), bool)
+    outside[16:48, 16:48] = False
+    np.testing.assert_array_equal(own.painted[0.5][OTHER_POSE].image[outside], own.image[outside])
 
 
 @pytest.mark.parametrize('loss', ['mse', 'l1'])
@@ -89,16 +101,16 @@ def test_errors_are_those_of_the_missing_pixels(loss, make_metta, dataset):
 
 def test_the_picture_has_the_numbers_and_the_table_too(make_metta, dataset):
     model = make_metta(dict(num_maps=7))
-    found = [inpaint_instance(model, dataset, index, [0.9, 0.3]) for index in range(2)]
+    found = [inpaint_instance(model, dataset, index, [0.9, 0.3], other=2) for index in range(2)]
     figure = draw_inpainting(found[0])
     FigureCanvasAgg(figure).draw()
     titles = [ax.get_title() for ax in figure.axes]
     assert titles[:3] == ['image', 'side 0.9', 'side 0.3']
     assert '7 self-supervised heatmaps' in figure.axes[3].get_xlabel()
-    for place, kind in ((1, HIDDEN), (4, WITH_POSE), (7, WITHOUT_POSE)):
+    for place, kind in ((1, HIDDEN), (4, WITH_POSE), (7, WITHOUT_POSE), (10, OTHER_POSE)):
         assert figure.axes[place].get_xlabel() == f'error {found[0].painted[0.9][kind].error:.1f}'
     rows = list(inpainting_table(found))
-    assert len(rows) == 2 * 2 * 3 and rows[1][:3] == [found[0].name, '0.9', 'with pose']
+    assert len(rows) == 2 * 2 * 4 and rows[1][:3] == [found[0].name, '0.9', 'with pose']
     assert float(rows[1][3]) == pytest.approx(found[0].painted[0.9][WITH_POSE].error, rel=1e-3)
     curves = draw_inpainting_errors(found)
     FigureCanvasAgg(curves).draw()

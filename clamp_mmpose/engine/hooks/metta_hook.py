@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.evaluator import BaseMetric, DumpResults, Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -24,7 +24,8 @@ class MeTTAHook(Hook):
     Adds to the metrics, and so to logs and loggers, those after each step 0, 1, ..., ``steps`` (Table 2) as
     ``adaptation/step_0/coco/AP`` and so on, the seconds per image that adaptation took and the share of images that the
     guard left alone. The results are those of ``test_cfg=dict(adaptation=...)`` with the same arguments, which it
-    replaces for the time. Stored weights and checkpoints are as without it.
+    replaces for the time. Stored weights and checkpoints are as without it. From the command line,
+    ``--cfg-options default_hooks.metta.type=MeTTAHook default_hooks.metta.steps=5`` adds it to any config.
 
     Args:
         steps, lr, scope, reset, guard: as in :class:`TestTimeAdaptation`.
@@ -78,7 +79,9 @@ class MeTTAHook(Hook):
         self.adaptation.clear()
         self._before, model.adaptation = model.adaptation, self.adaptation
         steps = self.adaptation.steps if self.adaptation.record else 0
-        self._metrics = [[_copy(metric, step) for metric in evaluator.metrics] for step in range(steps)]
+        # Those that write the results, for `mim test --dump`, would write over them.
+        metrics = [metric for metric in evaluator.metrics if not isinstance(metric, DumpResults)]
+        self._metrics = [[_copy(metric, step) for metric in metrics] for step in range(steps)]
 
     def _process(self, data_batch: dict, outputs: Sequence[PoseDataSample]) -> None:
         for step, metrics in enumerate(self._metrics):

@@ -13,7 +13,7 @@ from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ...engine.adaptation import adapt
+from ...engine.adaptation import adapt, check_max_norm
 from ..heads.adaptable_head import (
     forward_adapted,
     forward_and_auxiliary_loss,
@@ -28,12 +28,14 @@ STAGES = ('joint', 'meta', 'test')
 
 class InnerLoop(NamedTuple):
     """Gradient steps of the meta stage. ``order``: 1 takes the gradients as constants, 2 differentiates through them;
-    ``learned_rates``: the size is learned for each parameter tensor, from ``lr`` on."""
+    ``learned_rates``: the size is learned for each parameter tensor, from ``lr`` on; ``max_norm``: longer gradients of
+    an image are shortened to it, since those of a few images are by far the longest."""
 
     steps: int = 5
     lr: float = 5e-3
     order: int = 2
     learned_rates: bool = False
+    max_norm: float | None = None
 
 
 @MODELS.register_module()
@@ -112,7 +114,7 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
             return super().predict(inputs, data_samples)
         views = [self._prepare(inputs)]
         with torch.autocast(inputs.device.type, enabled=False):
-            adapted = self.adaptation(self.head, views[0], inputs, data_samples, self.rates())
+            adapted = self.adaptation(self.head, views[0], inputs, data_samples, self.rates(), self.inner_loop.max_norm)
         if self.test_cfg.get('flip_test', False):
             views.append(self._prepare(inputs.flip(-1)))
         recorded = []
@@ -146,7 +148,8 @@ class MeTTAPoseEstimator(TopdownPoseEstimator):
         with torch.autocast(inputs.device.type, enabled=False):
             prepared = _prepare(self.head, feats, inputs)
             params = adapt(loss_of_one_image(self.head), self.head.adaptable_parameters(), prepared, inputs,
-                           lr=self.rates(), steps=self.inner_loop.steps, create_graph=self.inner_loop.order == 2)
+                           lr=self.rates(), steps=self.inner_loop.steps, max_norm=self.inner_loop.max_norm,
+                           create_graph=self.inner_loop.order == 2)
             outputs = forward_adapted(self.head, params, prepared)
             unadapted = self.head.adaptation_loss(prepared, inputs) if self.meta_auxiliary_weight else None
         losses = _with_forward(self.head, lambda _: outputs).loss(feats, data_samples, train_cfg=self.train_cfg)
@@ -256,7 +259,8 @@ def _check_weight(name: str, weight: float) -> float:
 
 
 def _check_inner_loop(inner_loop: InnerLoop) -> InnerLoop:
-    steps, lr, order, _ = inner_loop
+    steps, lr, order, _, max_norm = inner_loop
+    check_max_norm(max_norm)
     if steps < 0 or int(steps) != steps:
         raise ValueError(f'steps={steps} of inner_loop must be a whole number, 0 or more')
     if not (lr > 0 and math.isfinite(lr)):

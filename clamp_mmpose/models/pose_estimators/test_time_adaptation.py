@@ -80,28 +80,28 @@ class TestTimeAdaptation:
         self._video: str | None = None
 
     def __call__(self, head: AdaptableHead, feats: tuple, images: Tensor, data_samples: Sequence[PoseDataSample],
-                 lr: float | Mapping[str, Tensor]) -> Adapted:
-        """``feats``: prepared for adaptation; ``lr``: of the training."""
+                 lr: float | Mapping[str, Tensor], max_norm: float | None = None) -> Adapted:
+        """``feats``: prepared for adaptation; ``lr``, ``max_norm``: of the training."""
         start = _now(images)
-        lr = lr if self.lr is None else self.lr
+        descent = dict(lr=lr if self.lr is None else self.lr, steps=self.steps, max_norm=max_norm)
         loss_fn = loss_of_one_image(head)
         stored = head.adaptable_parameters()
         if self.scope == 'image':
-            adapted = self._adapt(loss_fn, stored, feats, images, lr)
+            adapted = self._adapt(loss_fn, stored, feats, images, descent)
         else:
-            adapted = _join([self._adapt_next(loss_fn, stored, feats, images, index, sample, lr)
+            adapted = _join([self._adapt_next(loss_fn, stored, feats, images, index, sample, descent)
                              for index, sample in enumerate(data_samples)])
         self.seconds += _now(images) - start
         self.images += len(images)
         self.guarded += int(adapted.guarded.sum())
         return adapted
 
-    def _adapt(self, loss_fn, params: Mapping[str, Tensor], feats: tuple, images: Tensor, lr) -> Adapted:
+    def _adapt(self, loss_fn, params: Mapping[str, Tensor], feats: tuple, images: Tensor, descent: dict) -> Adapted:
         if not (self.guard or self.record):
-            adapted = adapt(loss_fn, params, feats, images, lr=lr, steps=self.steps)
+            adapted = adapt(loss_fn, params, feats, images, **descent)
             return Adapted([adapted], None, torch.zeros(len(images), dtype=torch.bool, device=images.device))
         kept, losses, first = [], [], None
-        for step in adaptation_steps(loss_fn, params, feats, images, lr=lr, steps=self.steps):
+        for step in adaptation_steps(loss_fn, params, feats, images, **descent):
             first = first or step
             losses.append(step.loss.detach())
             better = self._is_better(step, first)
@@ -115,13 +115,13 @@ class TestTimeAdaptation:
         return torch.isfinite(step.loss) & (step.loss <= first.loss * (1 + _ROUNDING))
 
     def _adapt_next(self, loss_fn, stored: Mapping[str, Tensor], feats: tuple, images: Tensor, index: int,
-                    sample: PoseDataSample, lr) -> Adapted:
+                    sample: PoseDataSample, descent: dict) -> Adapted:
         """One image, from where the one before it has come to."""
         if self._starts_anew(index, sample):
             self._carried = None
         one = [feat[index:index + 1] for feat in feats]
         one = type(feats)(*one) if hasattr(feats, '_fields') else tuple(one)
-        adapted = self._adapt(loss_fn, self._carried or stored, one, images[index:index + 1], lr)
+        adapted = self._adapt(loss_fn, self._carried or stored, one, images[index:index + 1], descent)
         self._carried = snapshot({name: value[0] for name, value in adapted.params[-1].items()})
         return adapted
 

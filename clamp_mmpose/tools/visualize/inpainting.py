@@ -24,7 +24,8 @@ def missing(subject: Subject) -> str:
     from ...visualization import missing_for_inpainting
     head = getattr(subject.model, 'head', None)
     lacks = missing_for_inpainting(head)
-    return f"a head that inpaints, such as MeTTAHead; {type(head).__name__} has no {', '.join(lacks)}" if lacks else ''
+    name = type(subject.model if head is None else head).__name__
+    return f'a head that inpaints, such as MeTTAHead; {name} has no {", ".join(lacks)}' if lacks else ''
 
 
 def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
@@ -33,8 +34,10 @@ def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
     for side in sides:
         if not 0 < side <= 1:
             raise ValueError(f'--mask-sides {side:g} must be greater than 0 and at most 1, the whole image')
-    found = {index: visualization.inpaint_instance(subject.model, subject.dataset, index, sides)
-             for index in dict.fromkeys([*subject.indices, *subject.many])}
+    wanted = list(dict.fromkeys([*subject.indices, *subject.many]))
+    others = [*wanted[1:], wanted[0]] if len(wanted) > 1 else [None]
+    found = {index: visualization.inpaint_instance(subject.model, subject.dataset, index, sides, other=other)
+             for index, other in zip(wanted, others)}
     for number, index in enumerate(subject.indices, 1):
         yield f'inpainting_{number}.png', visualization.draw_inpainting(found[index])
     yield 'inpainting_errors.png', visualization.draw_inpainting_errors([found[index] for index in subject.many])

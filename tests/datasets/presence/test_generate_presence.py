@@ -82,9 +82,11 @@ def test_targets_of_located_people_are_as_without_presence(folder, order):
 def test_without_locations_targets_weigh_nothing_and_nothing_holds_a_coordinate(folder, order):
     for sample in read(open_people(folder, ORDERS[order])):
         sample = sample['data_samples']
-        if 'keypoint_weights' in sample.gt_instance_labels:
-            assert sample.gt_instance_labels.keypoint_weights.shape == (1, K)
-            assert not sample.gt_instance_labels.keypoint_weights.any() and not sample.gt_fields.heatmaps.any()
+        assert sample.gt_instance_labels.keypoint_weights.shape == (1, K)
+        assert not sample.gt_instance_labels.keypoint_weights.any()
+        assert ('gt_fields' in sample) == (TARGET in ORDERS[order])
+        if 'gt_fields' in sample:
+            assert not sample.gt_fields.heatmaps.any()
         visible = sample.gt_instances.keypoints_visible
         assert not (visible if visible.ndim == 2 else visible[..., 0]).any()
         assert 'keypoints' not in sample.raw_ann_info and sample.raw_ann_info['bbox']

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmpose.models import build_pose_estimator
 from mmpose.models.heads import HeatmapHead
@@ -232,6 +233,65 @@ def test_the_test_stage_trains_nothing():
     assert not any(p.requires_grad for p in model.parameters())
     with pytest.raises(ValueError, match=r"^stage='test' trains nothing"):
         model(**data, mode='loss')
+
+
+@pytest.mark.parametrize('stage', ['meta', 'test'])
+@pytest.mark.parametrize('change, message', [
+    (dict(conv_out_channels=(4, 8)), r'head\.conv_layers\.0\.weight is \(4, 8, 3, 3\) there and \(8, 8, 3, 3\) here'),
+    (dict(conv_out_channels=(8, ), conv_kernel_sizes=(3, )), r'head\.conv_layers\.3\.weight is missing, and \d more'),
+    (dict(num_maps=7), r'head\.final_layer\.weight is \(5, 15, 1, 1\) there and \(5, 13, 1, 1\) here, and 2 more'),
+])
+def test_after_the_joint_stage_another_models_checkpoint_is_an_error(stage, change, message):
+    """MMEngine would warn and go on with random weights, some of them frozen."""
+    other, *_ = make(head=tiny_metta_model(head=change)['head'])
+    model, *_ = make(stage)
+    with pytest.raises(ValueError, match=f"another model: .*{message}.*; stage='{stage}' takes that of"):
+        model.load_state_dict(other.state_dict(), strict=False)
+    try:
+        make('joint')[0].load_state_dict(other.state_dict(), strict=False)
+    except RuntimeError as error:  # torch's own, of sizes
+        assert 'size mismatch' in str(error)
+
+
+def test_what_the_meta_stage_adds_the_checkpoint_need_not_have():
+    joint, *_ = make()
+    model, *_ = make('meta', inner_loop=dict(learned_rates=True))
+    assert model.load_state_dict(joint.state_dict(), strict=False).missing_keys == ['log_rates']
+
+
+@pytest.fixture
+def warnings_of_the_log(monkeypatch):
+    found = []
+    monkeypatch.setattr(MMLogger, 'warning', lambda logger, message: found.append(message))
+    return found
+
+
+def test_a_meta_stage_without_checkpoint_is_warned_of_once(warnings_of_the_log):
+    model, data, _ = make('meta')
+    for _ in range(2):
+        model(**data, mode='loss')
+    warning, = warnings_of_the_log
+    assert 'load_from=... takes the last one of the joint stage' in warning
+    trained, data, _ = make('meta')
+    trained.load_state_dict(model.state_dict())
+    trained(**data, mode='loss')
+    assert len(warnings_of_the_log) == 1
+
+
+def test_the_joint_stage_runs_what_both_tasks_share_once():
+    model, data, _ = make()
+    norms = [model.backbone.bn1, model.head.deconv_layers[1], model.head.conv_layers[1]]
+    before = [int(norm.num_batches_tracked) for norm in norms]
+    model(**data, mode='loss')
+    assert [int(norm.num_batches_tracked) - count for norm, count in zip(norms, before)] == [1, 1, 1]
+
+
+def test_the_mode_tensor_gives_the_stored_parameters_output():
+    model, data, _ = make('test', inner_loop=dict(lr=0.1))
+    model.eval()
+    with torch.no_grad():
+        output = model(data['inputs'], None, mode='tensor')
+        assert_close(output, model.head(model.extract_feat(data['inputs'])), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize('stage, adaptation, refused', [

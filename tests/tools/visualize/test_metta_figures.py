@@ -42,8 +42,9 @@ def test_what_is_painted_is_drawn_with_its_errors(metta, tmp_path):
     for path in out.glob('*.png'):
         assert cv2.imread(str(path)).std() > 10
     rows = rows_of(out / 'inpainting.csv')
-    assert len(rows) == len({row['image'] for row in rows}) * 2 * 3 and len({row['image'] for row in rows}) == 3
+    assert len(rows) == len({row['image'] for row in rows}) * 2 * 4 and len({row['image'] for row in rows}) == 3
     assert [row['patch'] for row in rows[:3]] == ['mean colour', 'with pose', 'without pose']
+    assert rows[3]['patch'] == 'with another pose'
     assert {row['mask side'] for row in rows} == {'0.4', '1'} and all(float(row['error']) > 0 for row in rows)
 
 
@@ -91,7 +92,10 @@ def test_images_of_ones_own_need_no_labels(metta, tmp_path, unpainted):
     assert visualize(metta(), tmp_path / 'out', '--images', str(tmp_path), '--figure', 'inpainting', 'adaptation') == 0
     rows = rows_of(tmp_path / 'out' / 'adaptation.csv')
     assert {row['error'] for row in rows} == {''} and {row['image'] for row in rows} == {'0.png', '1.png'}
-    assert len(rows_of(tmp_path / 'out' / 'inpainting.csv')) == 2 * 4 * 3
+    assert len(rows_of(tmp_path / 'out' / 'inpainting.csv')) == 2 * 4 * 4
+    one = ['--images', str(tmp_path / '0.png'), '--figure', 'inpainting', '--mask-sides', '0.5']
+    assert visualize(metta(), tmp_path / 'out', *one) == 0  # there is no other pose
+    assert len(rows_of(tmp_path / 'out' / 'inpainting.csv')) == 3
 
 
 @pytest.mark.parametrize('figure, message', [

@@ -117,6 +117,8 @@ def test_a_joint_without_coordinates_is_not_visible(root):
     (dict(visibility=None, bbox=None), r'0001\.mat has no visibility, bbox, as the labels of Penn Action do$'),
     (dict(nframes=5), r'0001\.mat: x is 4 x 13, not 5 x 13 for the 5 frames of nframes$'),
     (dict(nframes=3), r'0001\.mat: x is 4 x 13, not 3 x 13'),
+    (dict(nframes=4.5), r'0001\.mat: nframes=4\.5 must be a whole number, 1 or more$'),
+    (dict(nframes=0, bbox=np.ones((0, 4))), r'0001\.mat: nframes=0 must be'),
     (dict(y=np.ones((4, 14))), r'0001\.mat: y is 4 x 14, not 4 x 13'),
     (dict(visibility=np.ones((3, 13))), r'0001\.mat: visibility is 3 x 13, not 4 x 13'),
     (dict(bbox=np.ones((5, 4))), r'0001\.mat: bbox is 5 x 4, not 4 x 4'),

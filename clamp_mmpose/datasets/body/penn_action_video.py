@@ -37,12 +37,15 @@ def read_video(path: str) -> PennActionVideo:
     if lacking:
         raise ValueError(f'{path} has no {", ".join(lacking)}, as the labels of Penn Action do')
     try:
-        train, num_frames = (int(np.asarray(content[name]).item()) for name in ('train', 'nframes'))
+        train, length = (float(np.asarray(content[name]).item()) for name in ('train', 'nframes'))
         x, y, visible, boxes = (np.asarray(content[name], dtype=np.float32)
                                 for name in ('x', 'y', 'visibility', 'bbox'))
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: train and nframes must be a number, x, y, visibility and bbox arrays of them '
                          f'({error})') from error
+    if not (length >= 1 and length.is_integer()):
+        raise ValueError(f'{path}: nframes={length:g} must be a whole number, 1 or more')
+    num_frames = int(length)
     for name, array in (('x', x), ('y', y), ('visibility', visible)):
         if array.shape != (num_frames, NUM_JOINTS):
             raise ValueError(f'{path}: {name} is {_times(array.shape)}, not {num_frames} x {NUM_JOINTS} for the '

@@ -3,7 +3,7 @@
 ``import clamp_mmpose`` (or ``custom_imports`` in a config) registers every part and makes MMEngine load checkpoints
 safely; it builds nothing.
 """
-from . import codecs, engine, evaluation, models, visualization  # noqa: F401
+from . import codecs, datasets, engine, evaluation, models, visualization  # noqa: F401
 from .checkpoint import register_safe_loading
 from .datasets import animal, body, transforms  # noqa: F401
 from .version import __version__

@@ -61,7 +61,7 @@ def train(folder, joint, meta, data):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('three stages')  # a path with spaces
     make_toy_dataset(folder / 'toy', kind='people', train=4, val=3, seed=1)
-    return train(folder, 'metta-joint_tiny_1xb16-30e_toypeople-128x128', 'metta-meta_tiny_1xb8-10e_toypeople-128x128',
+    return train(folder, 'metta-joint_tiny_1xb16-10e_toypeople-128x128', 'metta-meta_tiny_1xb8-2e_toypeople-128x128',
                  TOY.format(data=f'{folder}/toy/'))
 
 

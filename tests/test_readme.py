@@ -76,14 +76,6 @@ def test_parts_are_linked_to_the_file_that_has_them():
             assert re.search(rf'^(class|def) {name}\b', source, re.MULTILINE), f'{name} is not in {path}'
 
 
-def test_planned_methods_are_not_linked():
-    rows = [line for line in README.splitlines() if line.startswith('|') and '(planned)' in line]
-    assert rows
-    for row in rows:
-        assert '](' not in row
-        assert not set(re.findall(r'\w+', row)) & registered_parts()
-
-
 @pytest.mark.parametrize('name', ['backbone', 'neck', 'denseclip'])
 def test_worked_examples_train_and_predict(name, tmp_path):
     path = tmp_path / f'{name}.py'

@@ -6,6 +6,7 @@ from copy import deepcopy
 
 from .tiny_blip import tiny_blip_model
 from .tiny_clip import TINY_RESNET, TINY_TEXT, TINY_VIT, shrink_architecture
+from .tiny_lofr import shrink_lofr
 from .tiny_metta import narrow_backbone, shrink_metta_head
 
 _NAMES = ('left eye', 'right eye', 'nose', 'left front paw', 'tail root')
@@ -60,8 +61,8 @@ def shrink_model(model: dict) -> dict:
 
     Each open_clip name under ``arch`` becomes its :func:`shrink_architecture`, the ``in_channels`` of a head that
     counts the backbone's channels follow, and initialisation from checkpoints is left out. A BLIP becomes that of
-    :func:`tiny_blip_model`, with the words of its own captions. A MeTTA is a few channels wide, its ResNet, HRNet or
-    Swin too. All else stays, backbones of other kinds too.
+    :func:`tiny_blip_model`, with the words of its own captions; LOFR's transformer is narrow; a MeTTA is a few channels
+    wide, its ResNet, HRNet or Swin too. All else stays, backbones of other kinds too.
     """
     model = deepcopy(model)
     if 'codec' in model:  # it writes captions
@@ -82,7 +83,9 @@ def shrink_model(model: dict) -> dict:
             text_encoder['arch'], _ = shrink_architecture(text_encoder['arch'], 'text')
         text_encoder.pop('init_cfg', None)
     head = model['head'].get('head', model['head'])
-    if head.get('in_channels') is not None:
+    if head['type'] == 'LOFRHead':
+        shrink_lofr(head, backbone)
+    elif head.get('in_channels') is not None:
         head['in_channels'] -= narrower
     if model.get('type') == 'MeTTAPoseEstimator':
         head['in_channels'] -= narrow_backbone(backbone)

@@ -12,6 +12,14 @@ default_hooks = dict(metta=dict(type='MeTTAHook', steps=5))  # tells the accurac
 model = dict(
     stage='meta',
     backbone=dict(init_cfg=None),  # the checkpoint brings its weights
-    inner_loop=dict(steps=5, lr=5e-3),
+    inner_loop=dict(steps=5, lr=4.0, max_norm=0.0125),
     test_cfg=dict(adaptation=dict(steps=5)))  # as the hook, for the inferencer
-train_dataloader = dict(batch_size=8)  # each image is a task of its own
+
+# Images as the joint stage has fitted them need no adaptation and teach none: most get another look.
+train_pipeline = [
+    *_base_.train_pipeline[:-2],
+    dict(type='RandomApply', prob=0.7, transforms=[
+        dict(type='PhotometricDistortion', brightness_delta=80, contrast_range=(0.3, 1.7))]),
+    *_base_.train_pipeline[-2:]
+]
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))  # each image is a task of its own

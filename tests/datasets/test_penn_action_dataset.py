@@ -92,9 +92,9 @@ def test_a_missing_last_box_is_the_one_before(root, log):
 
 def test_frames_without_box_or_visible_joint_are_left_out_and_counted(root, log):
     labels = make_labels(4)
-    labels['visibility'][0] = 0
+    labels['visibility'][:2] = 0
     labels['bbox'][1] = [50, 50, 50, 80]
-    labels['bbox'][2] = np.nan
+    labels['bbox'][2, 2] = np.inf
     rewrite(root, '0001', visibility=labels['visibility'], bbox=labels['bbox'])
     dataset = build(root)
     assert [dataset.get_data_info(index)['frame'] for index in range(len(dataset))] == [4, 1, 2]

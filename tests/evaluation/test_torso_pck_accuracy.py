@@ -142,6 +142,15 @@ def test_an_instance_without_torso_does_not_count_and_the_log_says_so(log):
     assert found['torso_pck/PCK@0.2'] == 13 / 25 and found['torso_pck/PCK/left_hip'] == 1
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_label_that_is_not_finite_makes_no_torso(value):
+    label, visible = person(), np.ones((1, 13))
+    broken = label.copy()
+    broken[0, 7, 0], visible[0, 7] = value, 0
+    samples = [sample(label, label + 100, np.ones((1, 13))), sample(broken, label, visible)]
+    assert evaluate(samples, use_hidden=True)['torso_pck/PCK@0.2'] == 0
+
+
 def test_a_joint_that_is_never_visible_has_no_share_and_is_in_no_mean():
     label, visible = person(), np.ones((1, 13))
     visible[0, 0] = 0

@@ -24,18 +24,19 @@ def subject(monkeypatch):
     build = subject._build
 
     def build_random(stage):
-        model = randomize(build(stage)).eval()
-        images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        model = randomize(build(stage)).double().eval()  # steps enlarge what is rounded
+        images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         return calibrate_norms(model, lambda: model.head.adaptation_loss(model.extract_feat(images), images))
 
     monkeypatch.setattr(subject, '_build', build_random)
     return subject
 
 
-@pytest.mark.parametrize('adapt', [dict(guard=False), dict(guard=True)], ids=str)
-def test_all_ways_but_the_smaller_image_predict_the_same(subject, adapt):
-    subject.config['test_cfg'] = dict(flip_test=False, output_heatmaps=True,
-                                      adaptation=dict(steps=adaptation.STEPS, **adapt))
+def test_all_ways_but_the_smaller_image_predict_the_same(subject):
+    test_cfg = dict(flip_test=False, output_heatmaps=True)
+    subject.config['test_cfg'] = dict(test_cfg, adaptation=dict(steps=adaptation.STEPS, guard=False))
+    build = subject._build
+    subject._build = lambda stage: _without_adaptation(build(stage)) if stage == 'joint' else build(stage)
     subject.config['inner_loop']['lr'] = 1e-5
     calls = subject.predictions(3)
     assert list(calls) == WAYS
@@ -46,13 +47,18 @@ def test_all_ways_but_the_smaller_image_predict_the_same(subject, adapt):
         maps[name] = np.stack([sample.pred_fields.heatmaps for sample in samples])
     size = np.abs(maps['adapted']).max()
     for name in ('alone', 'loop', 'whole', 'dense'):
-        if name != 'loop' or not adapt['guard']:
-            np.testing.assert_allclose(maps[name], maps['adapted'], atol=1e-4 * size, err_msg=name)
+        np.testing.assert_allclose(maps[name], maps['adapted'], rtol=0, atol=1e-5 * size, err_msg=name)
     for name in ('plain', 'half'):
         assert np.abs(maps[name] - maps['adapted']).max() > 1e-3 * size, name
 
 
-def test_what_is_saved_is_counted(subject):
+def _without_adaptation(model):
+    model.adaptation = None
+    return model
+
+
+def test_what_is_saved_is_counted():
+    subject = TINY(64, 5, 'cpu')
     counts = {name: adaptation.count_operations(call)
               for name, call in {**subject.predictions(1), **subject.training_steps(1)}.items()}
     assert counts['plain'] < counts['half'] < counts['adapted'] == counts['alone']

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from clamp_mmpose.tools import cli, evidence
-from clamp_mmpose.tools.evidence import captions, language
+from clamp_mmpose.tools.evidence import adaptation, captions, language
 from clamp_mmpose.tools.evidence.page import write_section
 
 SCORES = {'simplebaseline_tiny': (0.5, 0.7), 'denseclip_tiny': (0.6, 0.9)}
@@ -63,6 +63,9 @@ def trained(tmp_path, monkeypatch):
     configs = {}
 
     def call(*command):
+        if command[1] == 'make-toy-data':
+            command[2].mkdir(parents=True, exist_ok=True)
+            (command[2] / 'manifest.json').write_text(str(command))
         if command[0] != 'mim':
             return
         work_dir = command[-1]
@@ -78,11 +81,12 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr(captions, 'call', call)
     monkeypatch.setattr(captions, 'mean_pose_error', lambda cfg: 25.6)
 
-    def run():
+    def run(*argv):
         parser = argparse.ArgumentParser()
         evidence.add_arguments(parser)
         out = tmp_path / 'page.md'
-        options = ['--what', 'captions', '--out', str(out), '--seeds', '0', '1', '--work-dir', str(tmp_path / 'work')]
+        options = ['--what', 'captions', '--out', str(out), '--seeds', '0', '1', '--work-dir', str(tmp_path / 'work'),
+                   *argv]
         assert evidence.run(parser.parse_args(options)) == 0
         return out.read_text().splitlines()
 
@@ -109,6 +113,78 @@ def test_captions_are_compared_with_one_joint_alone_in_shares_of_the_side(traine
 
 def test_what_is_trained_is_not_trained_again(trained):
     configs, run = trained
+    before = run()
+    configs.clear()
+    assert run() == before and not configs
+
+
+@pytest.mark.parametrize('change', [('--epochs', '3'), ('--train', '40')])
+def test_other_data_or_another_recipe_is_another_training(trained, change):
+    configs, run = trained
+    run()
+    everything = set(configs)
+    configs.clear()
+    run(*change)
+    # What is learnt by heart has a length of its own.
+    assert set(configs) == everything - ({'by-heart'} if change[0] == '--epochs' else set())
+
+
+@pytest.fixture
+def adapted(tmp_path, monkeypatch):
+    """The configs of the trainings and tests, and the lines of the page, with runs that only write what they would."""
+    configs = {}
+
+    def call(*command):
+        if command[1] == 'make-toy-data':
+            command[2].mkdir(parents=True, exist_ok=True)
+            (command[2] / 'manifest.json').write_text(str(command))
+        if command[0] != 'mim':
+            return
+        cfg, work_dir = Config.fromfile(command[3]), command[-1]
+        configs[work_dir.parent.name, work_dir.name] = cfg
+        folder = work_dir / '20260101_000000'
+        folder.mkdir(parents=True, exist_ok=True)
+        if command[1] == 'train':
+            (work_dir / 'last_checkpoint').write_text(str(work_dir / 'last.pth'))
+            return
+        steps = {f'adaptation/step_{step}/{adaptation.METRIC}': 0.5 + step / 100 for step in range(6)}
+        metrics = steps if 'metta' in cfg.default_hooks else {adaptation.METRIC: 0.4}
+        (folder / '20260101_000000.json').write_text(json.dumps(metrics))
+
+    monkeypatch.setattr(adaptation, 'call', call)
+
+    def run():
+        parser = argparse.ArgumentParser()
+        evidence.add_arguments(parser)
+        out = tmp_path / 'page.md'
+        options = ['--what', 'adaptation', '--out', str(out), '--seeds', '0', '1', '--work-dir', str(tmp_path / 'work')]
+        assert evidence.run(parser.parse_args(options)) == 0
+        return out.read_text().splitlines()
+
+    return configs, run
+
+
+def test_both_stages_and_a_control_are_tested_in_every_domain(adapted):
+    configs, run = adapted
+    lines = run()
+    for domain in adaptation.DOMAINS:
+        adapted_row = '50.0 | 51.0 | 52.0 | 53.0 | 54.0 | 55.0 | +5.0 (+5.0 to +5.0)'
+        assert f'| {domain} | {adaptation.META_TRAINED} | {adapted_row} |' in lines
+        assert f'| {domain} | {adaptation.WITHOUT_STEPS} | 40.0 | - | - | - | - | - | - |' in lines
+    joint, meta, plain = (configs['seed1', name] for name in ('joint', 'meta', 'plain'))
+    assert (joint.model.stage, meta.model.stage, plain.model.stage) == ('joint', 'meta', 'meta')
+    assert meta.load_from == plain.load_from and meta.load_from.endswith('seed1/joint/last.pth')
+    # The control differs in its steps alone.
+    assert plain.model.inner_loop.steps == 0
+    plain.model.inner_loop.steps = meta.model.inner_loop.steps
+    assert plain.pretty_text == meta.pretty_text
+    fog = configs['seed0', 'meta-stage-fog']
+    assert fog.test_dataloader.dataset.data_root.endswith('toypeople-fog/')
+    assert joint.train_dataloader.dataset.data_root.endswith('toypeople-default/')
+
+
+def test_what_was_adapted_is_not_run_again(adapted):
+    configs, run = adapted
     before = run()
     configs.clear()
     assert run() == before and not configs

@@ -240,3 +240,43 @@ def test_real_annotations(run, tmp_path):
     people = Path(REAL_DATA, 'coco', 'test_coco.json')
     assert run('fraction', '--ann', people, '--percent', '50')[0] == 0
     assert len(load(tmp_path, 'test_coco_50pct-seed0.json')['images']) == 2
+
+
+def test_instances_that_keep_their_locations_are_listed(run, toy, tmp_path):
+    ann = toy / 'annotations' / TRAIN
+    status, said, _ = run('locations', '--ann', ann, '--percent', '5', '10', '25', '100', '--seeds', '0', '1')
+    assert status == 0 and 'keep their locations' in said
+    source = json.loads(ann.read_text())
+    usable = {one['id'] for one in source['annotations'] if any(one['keypoints'][2::3])}
+    lists = {(percent, seed): load(tmp_path, f'{ann.stem}_locations-{percent}pct-seed{seed}.json')
+             for percent in (5, 10, 25, 100) for seed in (0, 1)}
+    for seed in (0, 1):
+        drawn = [set(lists[percent, seed]['located']) for percent in (5, 10, 25, 100)]
+        assert drawn[0] < drawn[1] < drawn[2] < drawn[3] == usable
+        assert [len(ids) for ids in drawn[1:3]] == [round(len(usable) * share + 1e-9) for share in (0.1, 0.25)]
+    assert lists[25, 0]['located'] != lists[25, 1]['located']
+    (told, ) = lists[5, 0]['provenance']['sources']
+    assert told == dict(file=TRAIN, sha256=hashlib.sha256(ann.read_bytes()).hexdigest())
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
+    assert 'unchanged' in run('locations', '--ann', ann, '--percent', '5.0', '--seeds', '0')[1]
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
+
+
+def test_records_of_mpii_are_listed_by_their_number(run, tmp_path):
+    ann = tmp_path / 'mpii.json'
+    ann.write_text(json.dumps([dict(image='1.jpg', joints=[[1, 1]], joints_vis=[1])] * 8))
+    assert run('locations', '--ann', ann, '--percent', '25')[0] == 0
+    content = load(tmp_path, 'mpii_locations-25pct-seed0.json')
+    assert len(content['located']) == 2 and set(content['located']) < set(range(8))
+    assert content['provenance']['ids'] == 'numbers of records'
+
+
+@pytest.mark.parametrize('text, percent, told', [
+    ('[]', '25', 'no instance'), ('[{"image": "1.jpg"}]', '25', 'record 0 has no image, joints'), ('[1', '25', 'JSON'),
+    ('{}', '25', 'no list of images'), ('[{"image": "1.jpg"}]', '0', 'percent=0'), (None, '25', 'is not there')])
+def test_what_cannot_be_listed_is_told(run, tmp_path, text, percent, told):
+    ann = tmp_path / 'people.json'
+    if text is not None:
+        ann.write_text(text)
+    status, _, said = run('locations', '--ann', ann, '--percent', percent)
+    assert status == 2 and told in said and len(said.splitlines()) == 1

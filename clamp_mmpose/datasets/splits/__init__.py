@@ -8,13 +8,14 @@ from .family_split import FamilySplit, split_by_family
 from .few_shot import few_shot
 from .fraction import FractionDraw
 from .groups import Group, Taxonomy
+from .locations import LocationDraw
 from .shared_annotations import convert_annotations
 from .shared_config import shared_config
 from .shared_keypoints import SharedKeypoints
 from .split_file import SplitFile, folder_of, write_files
 
 __all__ = [
-    'CocoFile', 'FamilySplit', 'FractionDraw', 'Group', 'SharedKeypoints', 'SplitFile', 'Taxonomy',
+    'CocoFile', 'FamilySplit', 'FractionDraw', 'Group', 'LocationDraw', 'SharedKeypoints', 'SplitFile', 'Taxonomy',
     'convert_annotations', 'draw', 'few_shot', 'folder_of', 'is_usable', 'read_coco', 'shared_config',
     'split_by_family', 'write_files'
 ]

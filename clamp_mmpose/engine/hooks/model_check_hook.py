@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...checkpoint import CheckpointError
 from ...datasets.annotation_check import read_categories
 from ..caption_name_match import find_foreign_names
+from ..presence_check import check_presence
 
 
 @HOOKS.register_module()
@@ -26,6 +27,9 @@ class ModelCheckHook(Hook):
     Raises ``CheckpointError`` for a checkpoint that shares no weight with the model, of which MMEngine only warns
     before it tests or trains random weights. With the first batch, raises ValueError for a head whose ``in_channels``
     do not count the score maps.
+
+    Where ``GeneratePresence`` labels the training data, checks each of its pipelines, and warns of labels that hardly
+    ever change.
     """
 
     # Before a hook that counts on a state dict.
@@ -50,6 +54,7 @@ class ModelCheckHook(Hook):
                                   f'{_some(own)}. {place}')
 
     def before_train(self, runner: Runner) -> None:
+        check_presence(runner.train_dataloader.dataset, runner.logger)
         self._compare_names(runner, runner.train_dataloader)
         _watch_channels(_unwrapped(runner.model))
 

@@ -1,7 +1,11 @@
 from .box_score_loss import BoxScoreLoss
 from .keypoint_text_contrastive_loss import KeypointTextContrastiveLoss
+from .part_diversity_loss import PartDiversityLoss
 from .perceptual_loss import PerceptualLoss
 from .score_map_bce_loss import ScoreMapBCELoss
 from .score_map_mse_loss import ScoreMapMSELoss
 
-__all__ = ['BoxScoreLoss', 'KeypointTextContrastiveLoss', 'PerceptualLoss', 'ScoreMapBCELoss', 'ScoreMapMSELoss']
+__all__ = [
+    'BoxScoreLoss', 'KeypointTextContrastiveLoss', 'PartDiversityLoss', 'PerceptualLoss', 'ScoreMapBCELoss',
+    'ScoreMapMSELoss'
+]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from ..processor import describe_processor
-from .adaptation import CASES, AdaptationRow, AdaptationSubject, time_adaptation
+from .adaptation import CASES, ROUNDS, AdaptationRow, AdaptationSubject, time_adaptation
 from .captions import CONFIG, CaptionRow, CaptionSubject, time_captions
 from .memory import measure_memory
 from .report import (
@@ -140,7 +140,7 @@ def _compare_decoding(args: argparse.Namespace) -> None:
 
 
 def _compare_adaptation(args: argparse.Namespace) -> None:
-    rounds = min(args.repeats, max(case.rounds for case in CASES))
+    rounds = min(args.repeats, ROUNDS)
     machine = _describe_run(args, rounds, ' --what adaptation')
     rows: list[AdaptationRow] = []
     for case in CASES:

@@ -18,6 +18,7 @@ from clamp_mmpose.testing import pack_batch
 from .timing import Ratio, compare, interleave
 
 STEPS = 5
+ROUNDS = 3  # at most; one takes some 80 s on two cores
 
 
 class Comparison(NamedTuple):
@@ -29,12 +30,11 @@ class Comparison(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Images of ``size`` pixels on each side, ``rounds`` at most."""
+    """Images of ``size`` pixels on each side."""
 
     size: int
     num_keypoints: int
     comparisons: Sequence[Comparison]
-    rounds: int
 
 
 class AdaptationRow(NamedTuple):
@@ -60,7 +60,7 @@ _SAVINGS = [
 ]
 _TRAINING = [Comparison('meta step of the second order over the first', 'second', 'first')]
 # 13 keypoints are Penn Action's, 17 are Human3.6M's. Steps at 256x256 take four times as long.
-CASES = (Case(128, 13, (*_COST, *_SAVINGS, *_TRAINING), 5), Case(256, 17, _COST[:2], 3))
+CASES = (Case(128, 13, (*_COST, *_SAVINGS, *_TRAINING)), Case(256, 17, _COST[:2]))
 
 
 class AdaptationSubject:
@@ -149,8 +149,8 @@ def time_adaptation(subject: AdaptationSubject, case: Case, *, repeats: int,
         if not compared:
             continue
         operations = {name: count_operations(call) for name, call in compared.items()}
-        seconds = interleave(_named_in(case.comparisons, make_calls(batch_size)), min(repeats, case.rounds),
-                             warm_up=1, synchronize=synchronize)
+        seconds = interleave(_named_in(case.comparisons, make_calls(batch_size)), repeats, warm_up=1,
+                             synchronize=synchronize)
         for what, ours, baseline in case.comparisons:
             if ours in seconds:
                 yield AdaptationRow(what, subject.size, batch_size, statistics.median(seconds[ours]),

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from ..commands import attempt
-from . import captions, language
+from . import adaptation, captions, language
 
-HELP = 'train toy models with and without the parts of a method, several seeds each; two hours on two cores'
-METHODS = {'language': language.compare, 'captions': captions.compare}
+HELP = 'train toy models with and without the parts of a method, several seeds each; three hours on two cores'
+METHODS = {'language': language.compare, 'captions': captions.compare, 'adaptation': adaptation.compare}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f'of {", ".join(METHODS)}; default: all')
     parser.add_argument('--out', type=Path, default=Path('docs', 'evidence.md'), help='default: %(default)s')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
-    parser.add_argument('--epochs', type=int, help='of each training; default: 15 for language, 40 for captions')
-    parser.add_argument('--train', type=int, help='training pictures; default: 300 for language, 6000 for captions')
+    parser.add_argument('--epochs', type=int,
+                        help='of each training; default: 15 for language, 40 for captions, adaptation: as configured')
+    parser.add_argument('--train', type=int, help='training pictures; default: 300 for language, 6000 for captions, '
+                                                  '1500 for adaptation')
     parser.add_argument('--only', nargs='+', metavar='WORD', help='language: configs whose name contains one of these')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs', 'evidence'), help='default: %(default)s')
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..commands import call, find_config
 from ..config_variant import load_variant
 from .page import machine, table, write_section
+from .runs import drawn, newest, once
 
 EPOCHS, TRAIN = 40, 6000
 CONFIG, SINGLE = (Path('configs', 'blip', f'blip_{name}_1xb16-40e_toypeople-128x128.py')
@@ -67,29 +67,16 @@ class Runs:
     def result(self, name: str, cfg) -> dict:
         """What the last validation of a training told, and its minutes."""
         work_dir = self.folder / name
-        found = _logged(work_dir, cfg.train_cfg.max_epochs)
-        if found is None:
-            work_dir.mkdir(parents=True, exist_ok=True)
-            variant = work_dir.with_name(f'{name}.py')
-            cfg.dump(variant)
-            started = time.time()
-            call('mim', 'train', 'mmpose', variant, '--work-dir', work_dir)
-            found = dict(_logged(work_dir, cfg.train_cfg.max_epochs), minutes=(time.time() - started) / 60)
-            (work_dir / 'evidence.json').write_text(json.dumps(found))
-        return found
+        return once(work_dir, json.dumps(cfg.to_dict(), default=str) + drawn(self.data), lambda: _train(work_dir, cfg))
 
 
-def _logged(work_dir: Path, epochs: int) -> dict | None:
-    """The validation after the last epoch; None where the training has not come so far."""
-    kept = work_dir / 'evidence.json'
-    if kept.exists():
-        return json.loads(kept.read_text())
-    for scalars in sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True):
-        rows = [json.loads(line) for line in scalars.read_text().splitlines()]
-        last = [row for row in rows if 'caption/MAE' in row and row.get('step') == epochs]
-        if last:
-            return last[-1]
-    return None
+def _train(work_dir: Path, cfg) -> dict:
+    """The validation after the last epoch."""
+    variant = work_dir.with_name(f'{work_dir.name}.py')
+    cfg.dump(variant)
+    call('mim', 'train', 'mmpose', variant, '--work-dir', work_dir)
+    rows = [json.loads(line) for line in newest(work_dir, '*/vis_data/scalars.json').read_text().splitlines()]
+    return [row for row in rows if 'caption/MAE' in row][-1]
 
 
 def _by_heart(cfg):

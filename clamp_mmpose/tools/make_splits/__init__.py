@@ -4,11 +4,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import common, family, few_shot, fraction
+from . import common, family, few_shot, fraction, locations
 
-HELP = 'write annotation files for a protocol: unseen families, few shots, shares of the data, shared keypoints'
+HELP = ('write files for a protocol: unseen families, few shots, shares of the data or of the locations, shared '
+        'keypoints')
 
-PROTOCOLS = {'family': family, 'few-shot': few_shot, 'fraction': fraction, 'common': common}
+PROTOCOLS = {'family': family, 'few-shot': few_shot, 'fraction': fraction, 'locations': locations,
+             'common': common}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def missing(subject: Subject) -> str:
     if isinstance(model, MeTTAPoseEstimator):
         return ''
     head = getattr(model, 'head', None)
-    lacks = missing_for_adaptation(head)
+    lacks = head is not None and missing_for_adaptation(head)
     words = f', and its head {type(head).__name__} lacks {" and ".join(lacks)}' if lacks else ''
     return f'a model that adapts, MeTTAPoseEstimator; this is {type(model).__name__}{words}'
 

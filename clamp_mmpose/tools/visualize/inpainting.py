@@ -24,7 +24,8 @@ def missing(subject: Subject) -> str:
     from ...visualization import missing_for_inpainting
     head = getattr(subject.model, 'head', None)
     lacks = missing_for_inpainting(head)
-    return f"a head that inpaints, such as MeTTAHead; {type(head).__name__} has no {', '.join(lacks)}" if lacks else ''
+    name = type(subject.model if head is None else head).__name__
+    return f'a head that inpaints, such as MeTTAHead; {name} has no {", ".join(lacks)}' if lacks else ''
 
 
 def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:

@@ -1,7 +1,7 @@
 _base_ = ['../_base_/default_runtime.py', '../_base_/keypoint_names/coco.py']
 num_keypoints = len(_base_.keypoint_names)
 
-# MeTTA's joint stage from scratch on generated people, for a CPU and some minutes; make its data with
+# Location-free LOFR from scratch on generated people, for a CPU and some minutes; make its data with
 #   clamp-mmpose make-toy-data data/toypeople --kind people
 
 # runtime
@@ -9,7 +9,7 @@ train_cfg = dict(max_epochs=30, val_interval=10)
 randomness = dict(seed=0)
 
 # optimizer
-optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3))  # TTP's
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4), clip_grad=dict(max_norm=1.0))
 
 # learning policy
 param_scheduler = [
@@ -28,24 +28,28 @@ codec = dict(type='MSRAHeatmap', input_size=(128, 128), heatmap_size=(32, 32), s
 
 # model settings
 model = dict(
-    type='MeTTAPoseEstimator',
-    stage='joint',
-    auxiliary_weight=0.01,  # the heatmap loss is some 0.005, the pixels' 0.5
+    type='TopdownPoseEstimator',
     data_preprocessor=dict(
         type='PoseDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True),
-    backbone=dict(type='ResNet', depth=18, base_channels=16, stem_channels=16, strides=(1, 2, 2, 1)),  # stride 16
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        base_channels=16,
+        stem_channels=16,
+        strides=(1, 2, 2, 1),  # the last stage at stride 16: activation maps of 8x8
+        out_indices=(0, 1, 2, 3)),
     head=dict(
-        type='MeTTAHead',
-        in_channels=128,
+        type='LOFRHead',
+        in_channels=(16, 32, 64, 128),
+        strides=(4, 8, 16, 16),
         out_channels=num_keypoints,
-        deconv_out_channels=(64, 64),  # from stride 16 to stride 4
-        deconv_kernel_sizes=(4, 4),
-        conv_out_channels=(64, 64),  # the adaptable block; 256 at full size
-        inpainting=dict(base_channels=8),  # 32 in the supplement
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        channels=64,  # 256 at full size
+        metainfo='configs/_base_/datasets/coco.py',
+        encoder=dict(num_layers=2, num_heads=4, feedforward_channels=128),
+        part_decoder=dict(num_layers=2, num_heads=4, feedforward_channels=128),
         decoder=codec),
     test_cfg=dict(flip_test=False))
 
@@ -57,12 +61,12 @@ data_root = 'data/toypeople/'
 # pipelines
 train_pipeline = [
     dict(type='LoadImage'),
+    dict(type='GeneratePresence'),
     dict(type='GetBBoxCenterScale'),
     dict(type='RandomFlip', direction='horizontal'),
-    dict(type='RandomBBoxTransform', scale_factor=(0.75, 1.25), rotate_factor=30.0),  # TTP's
+    dict(type='RandomBBoxTransform', shift_prob=0.0, scale_factor=(0.65, 1.35), scale_prob=1.0, rotate_prob=0.0),
     dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPresenceInputs')
 ]
 val_pipeline = [
     dict(type='LoadImage'),

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os.path as osp
+
+import numpy as np
+from mmpose.datasets.datasets.base import BaseCocoStyleDataset
+from mmpose.registry import DATASETS
+from PIL import Image, UnidentifiedImageError
+
+from .presence import TagRow, read_tag_table
+
+_TURNED = (5, 6, 7, 8)  # EXIF orientations whose width is the height of what OpenCV reads
+_ORIENTATION = 0x0112
+
+
+@DATASETS.register_module()
+class PresenceTagDataset(BaseCocoStyleDataset):
+    """People of whom a table says which keypoints the picture shows, for training without any coordinates.
+
+    ``ann_file`` is a CSV file with a header: ``image``, relative to ``data_prefix['img']``; ``tags``, names of the
+    keypoints of ``metainfo`` between semicolons or spaces; and ``box``, x y w h in pixels, or four columns x, y, w, h,
+    where the picture shows more than the person. A box is cut to the picture.
+
+    The pipeline needs ``GeneratePresence``, which takes the tags as they are. Coordinates are 0 and weigh nothing, so
+    that these people can be trained with among others that have locations.
+
+    Raises ValueError that names the lines with unknown tags, pictures that are not there or cannot be read, boxes
+    outside the picture, and rows that stand there twice.
+
+    Args:
+        metainfo: of the skeleton, as for any dataset of MMPose: dict(from_file='configs/_base_/datasets/coco.py').
+        **kwargs: arguments of MMPose's ``BaseCocoStyleDataset``.
+    """
+
+    METAINFO: dict = {}
+
+    def __init__(self, ann_file: str = '', *, metainfo: dict | None = None, **kwargs) -> None:
+        if not metainfo:
+            raise ValueError(f"metainfo={metainfo!r} must name the keypoints of the tags, such as "
+                             "dict(from_file='configs/_base_/datasets/coco.py')")
+        if kwargs.get('data_mode', 'topdown') != 'topdown':
+            raise ValueError(f"data_mode={kwargs['data_mode']!r} must be 'topdown'")
+        if kwargs.get('test_mode') or kwargs.get('bbox_file'):
+            raise ValueError('PresenceTagDataset has no locations to test against: it is for training')
+        super().__init__(ann_file=ann_file, metainfo=metainfo, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        names = [self.metainfo['keypoint_id2name'][index] for index in range(self.metainfo['num_keypoints'])]
+        rows = read_tag_table(self.ann_file, names)
+        sizes, problems, data_list = {}, [], []
+        for number, row in enumerate(rows):
+            path = osp.join(self.data_prefix.get('img', ''), row.image)
+            try:
+                if path not in sizes:
+                    sizes[path] = (len(sizes), _read_size(path))
+                image_id, size = sizes[path]
+                data_list.append(self._data_info(row, number, path, image_id, size))
+            except (OSError, ValueError) as error:
+                problems.append(f'line {row.line}: {error}')
+        if problems:
+            more = f'; and {len(problems) - 5} more' if len(problems) > 5 else ''
+            raise ValueError(f'{self.ann_file}, {"; ".join(problems[:5])}{more}')
+        return data_list
+
+    def _data_info(self, row: TagRow, number: int, path: str, image_id: int, size: tuple) -> dict:
+        present = np.array([row.present], dtype=np.float32)
+        return dict(
+            id=number,
+            img_id=image_id,
+            img_path=path,
+            bbox=_cut(row.box, size),
+            bbox_score=np.ones(1, dtype=np.float32),
+            keypoints=np.zeros((*present.shape, 2), dtype=np.float32),
+            # weight in targets, and presence: flips take both along
+            keypoints_visible=np.stack([np.zeros_like(present), present], axis=-1),
+            presence_only=True,
+            num_keypoints=int(present.sum()),
+            category_id=1,
+            iscrowd=0)
+
+
+def _cut(box: tuple | None, size: tuple) -> np.ndarray:
+    """(1, 4), from corner to corner, as MMPose cuts boxes to the picture."""
+    width, height = size
+    if box is None:
+        return np.array([[0, 0, width, height]], dtype=np.float32)
+    x, y, w, h = box
+    corners = np.array([[x, y, x + w, y + h]], dtype=np.float32).clip(0, [[width - 1, height - 1] * 2])
+    if (corners[:, 2:] <= corners[:, :2]).any():
+        raise ValueError(f'box {x:g} {y:g} {w:g} {h:g} lies outside of the picture, which is {width} x {height}')
+    return corners.astype(np.float32)
+
+
+def _read_size(path: str) -> tuple[int, int]:
+    """Width and height as MMPose reads the picture, without its pixels."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'{path} is not there')
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION) in _TURNED
+            return image.size[::-1] if turned else image.size
+    except UnidentifiedImageError as error:
+        raise ValueError(f'{path} is not an image') from error

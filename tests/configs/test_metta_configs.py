@@ -7,6 +7,7 @@ import yaml
 from mmengine.config import Config
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'metta'
+METAFILE = FOLDER / 'metafile.yml'
 META = sorted(path.stem for path in FOLDER.glob('metta-meta_*.py'))
 JOINT = sorted(path.stem for path in FOLDER.glob('metta-joint_*.py'))
 
@@ -34,7 +35,7 @@ def test_the_meta_stage_goes_on_where_the_joint_one_ends(joint, meta):
         backbone.pop('init_cfg', None)
     assert without_weights[0] == without_weights[1]
     assert cfg.model.backbone.get('init_cfg') is None  # nothing to download
-    for same in ('codec', 'train_pipeline', 'val_dataloader', 'val_evaluator'):
+    for same in ('codec', 'val_dataloader', 'val_evaluator'):
         assert cfg[same] == base[same], same
 
 
@@ -56,6 +57,15 @@ def test_the_hook_and_the_inferencer_adapt_as_the_meta_stage_has_trained(name):
         cfg.model.test_cfg.adaptation]
     assert cfg.model.test_cfg.adaptation.steps == cfg.model.inner_loop.steps
     assert 'lr' not in cfg.model.test_cfg.adaptation  # the one of the training
+
+
+def test_the_metafile_says_what_the_configs_do():
+    models = {model['Name']: model['Metadata'] for model in yaml.safe_load(METAFILE.read_text())['Models']}
+    assert models.keys() == {*JOINT, *META}
+    for name, metadata in models.items():
+        cfg = load(name)
+        assert (metadata['Epochs'], metadata['Batch Size']) == (
+            cfg.train_cfg.max_epochs, cfg.auto_scale_lr.base_batch_size), name
 
 
 def test_penn_action_has_ttps_recipe():

@@ -107,8 +107,9 @@ class MeTTAHead(HeatmapHead):
         self.perceptual_loss = None if perceptual_loss is None else MODELS.build(perceptual_loss)
         self.adaptable = tuple(adaptable)
         self.windowed = windowed
-        for size in (mask_side, *random_mask_sides):
-            central_patch((1, 1), size)  # refuses one larger than the image before the first batch comes
+        for name, sides in (('mask_side', (mask_side, )), ('random_mask_sides', self.random_mask_sides)):
+            if not all(0 < side <= 1 for side in sides):
+                raise ValueError(f'{name}={getattr(self, name)} must be greater than 0 and at most 1, the whole image')
         self._check_adaptable()
 
     @property

@@ -204,8 +204,9 @@ def test_half_precision_gives_full_precision_heatmaps():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(mask_side=1.5), 'side=1.5 must be greater than 0 and at most 1'),
-    (dict(random_mask_sides=(0.5, 2)), 'side=2 must'), (dict(inpainting_loss='l2'), "inpainting_loss='l2' must"),
+    (dict(mask_side=1.5), 'mask_side=1.5 must be greater than 0 and at most 1'),
+    (dict(random_mask_sides=(0.5, 2)), r'random_mask_sides=\(0.5, 2\) must'),
+    (dict(inpainting_loss='l2'), "inpainting_loss='l2' must"),
     (dict(adaptable=['block']), "adaptable has 'block', which is no module"),
     (dict(adaptable=['inpainting']), "adaptable has 'inpainting', but"),
     (dict(adaptable=['deconv_layers.0']), "adaptable has 'deconv_layers.0', but"),

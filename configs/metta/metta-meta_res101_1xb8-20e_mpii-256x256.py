@@ -12,7 +12,7 @@ default_hooks = dict(metta=dict(type='MeTTAHook', steps=5))  # tells the accurac
 model = dict(
     stage='meta',
     backbone=dict(init_cfg=None),  # the checkpoint brings its weights
-    inner_loop=dict(steps=5, lr=4.0, max_norm=0.0125),
+    inner_loop=dict(steps=5, lr=500.0, max_norm=1e-4),
     test_cfg=dict(adaptation=dict(steps=5)))  # as the hook, for the inferencer
 
 # Images as the joint stage has fitted them need no adaptation and teach none: most get another look.

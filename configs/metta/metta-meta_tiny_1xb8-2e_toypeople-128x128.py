@@ -11,7 +11,7 @@ default_hooks = dict(checkpoint=dict(interval=1), metta=dict(type='MeTTAHook', s
 
 model = dict(
     stage='meta',
-    inner_loop=dict(steps=5, lr=4.0, max_norm=0.0125),
+    inner_loop=dict(steps=5, lr=500.0, max_norm=1e-4),
     test_cfg=dict(adaptation=dict(steps=5)))  # as the hook, for the inferencer
 
 # Images that the joint stage has fitted need no adaptation and teach none: most get another look.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
@@ -89,9 +90,18 @@ def restore(params: Parameters, saved: Parameters) -> None:
             value.copy_(saved[name])
 
 
+def check_steps(steps: int, where: str = '') -> None:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
+        raise ValueError(f'steps={steps!r}{where} must be a whole number (an int), 0 or more')
+
+
+def is_positive(number: float) -> bool:
+    return isinstance(number, Real) and number > 0 and math.isfinite(number)
+
+
 def check_max_norm(max_norm: float | None) -> None:
-    if max_norm is not None and not (max_norm > 0 and math.isfinite(max_norm)):
-        raise ValueError(f'max_norm={max_norm} must be greater than 0, or None for no limit')
+    if max_norm is not None and not is_positive(max_norm):
+        raise ValueError(f'max_norm={max_norm!r} must be greater than 0, or None for no limit')
 
 
 def _walk(loss_fn, params, inputs, lr, steps, max_norm, create_graph) -> Iterator[AdaptationStep]:
@@ -151,8 +161,7 @@ def _tensors(value) -> Iterator[Tensor]:
 
 def _check(params: Parameters, inputs: tuple, lr: float | Mapping[str, Tensor], steps: int,
            max_norm: float | None) -> None:
-    if steps < 0 or int(steps) != steps:
-        raise ValueError(f'steps={steps} must be a whole number, 0 or more')
+    check_steps(steps)
     check_max_norm(max_norm)
     if not params:
         raise ValueError('params is empty: there is nothing to adapt')
@@ -172,9 +181,10 @@ def _check(params: Parameters, inputs: tuple, lr: float | Mapping[str, Tensor], 
 
 
 def _check_rate(name: str, rate: float | Tensor) -> None:
-    smallest = float(rate.detach().min()) if isinstance(rate, Tensor) else rate
-    if not smallest > 0 or not math.isfinite(smallest):
-        raise ValueError(f'{name}={smallest:g} must be greater than 0')
+    smallest = rate.detach().min().item() if isinstance(rate, Tensor) else rate
+    if not is_positive(smallest):
+        shown = f'{smallest:g}' if isinstance(smallest, Real) else repr(smallest)
+        raise ValueError(f'{name}={shown} must be greater than 0')
 
 
 def _some(names) -> str:

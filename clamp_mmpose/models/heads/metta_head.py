@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ..layers import HeatmapBottleneck, InpaintingNetwork, full_precision
 from ..layers.folded_norms import fold_norms
+from ..layers.inpainting_network import check_inpainting_size
 from ..layers.masks import central_patch, masked_loss, patch_masks, random_patches
 from ..layers.separable_maps import SeparableMaps
 
@@ -50,8 +51,8 @@ class MeTTAHead(HeatmapHead):
         num_maps: self-supervised heatmaps; None is one per keypoint. TTP has 30.
         sigma: of the bottleneck's Gaussians, in cells of the heatmap.
         inpainting: further arguments of :class:`InpaintingNetwork`.
-        inpainting_size: (W, H) that images are resized to for the auxiliary task alone; None leaves them as they are.
-            Half of the width and height is a quarter of the cost of a step.
+        inpainting_size: (W, H), multiples of 8, that images are resized to for the auxiliary task alone; None leaves
+            them as they are. Half of the width and height is a quarter of the cost of a step.
         mask_side: share of height and width of the central patch that adaptation paints.
         random_mask_sides: the smallest and largest share for the patches of the joint stage, anywhere in the image.
         inpainting_loss: 'mse' or 'l1', the mean over the missing pixels of the normalised image. The slopes of 'l1' do
@@ -100,7 +101,7 @@ class MeTTAHead(HeatmapHead):
         self.self_supervised_layer = nn.Conv2d(channels, num_maps, 1, bias=False)
         self.bottleneck = HeatmapBottleneck(sigma)
         self.inpainting = InpaintingNetwork(num_maps, **(inpainting or {}))
-        self.inpainting_size = None if inpainting_size is None else tuple(inpainting_size)
+        self.inpainting_size = None if inpainting_size is None else check_inpainting_size(inpainting_size)
         self.mask_side = mask_side
         self.random_mask_sides = tuple(random_mask_sides)
         self.pixel_loss = _LOSSES[inpainting_loss]

@@ -29,18 +29,22 @@ class FoldedConvolution(NamedTuple):
 
 
 def fold_norms(layers: Iterable[nn.Module]) -> list[nn.Module | FoldedConvolution]:
-    """``layers`` where each convolution and the batch norm in evaluation mode behind it are one.
+    """``layers`` where each convolution with zero padding and the batch norm in evaluation mode behind it are one.
 
     Values and gradients are the same, those of the norm's parameters too; the norm's own pass over the map is saved,
     forwards and backwards. Norms in training mode stay.
     """
     folded: list[nn.Module | FoldedConvolution] = []
     for layer in layers:
-        if folded and isinstance(folded[-1], nn.Conv2d) and _is_fixed(layer):
+        if folded and _is_plain(folded[-1]) and _is_fixed(layer):
             folded[-1] = _fold(folded[-1], layer)
         else:
             folded.append(layer)
     return folded
+
+
+def _is_plain(layer: nn.Module | FoldedConvolution) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.padding_mode == 'zeros'
 
 
 def _is_fixed(layer: nn.Module) -> bool:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,14 @@ class InpaintingNetwork(BaseModule):
             upsampled = F.interpolate(heatmaps, size=size, mode='bilinear', align_corners=False)
             x = run_window([first], input_window([first], seen, size).crop(upsampled), seen, size)
         return run_window(layers, x, window, size)
+
+
+def check_inpainting_size(size: Sequence[int]) -> tuple[int, int]:
+    """(W, H) as a tuple, if images of that size can be inpainted."""
+    sides = tuple(size) if isinstance(size, Sequence) else (size, )
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 and side % STRIDE == 0 for side in sides):
+        raise ValueError(f'inpainting_size={size!r} must be a width and a height, both multiples of {STRIDE}')
+    return sides
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> Iterator[nn.Module]:

@@ -13,7 +13,7 @@ from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ...engine.adaptation import adapt, check_max_norm
+from ...engine.adaptation import adapt, check_max_norm, check_steps, is_positive
 from ..heads.adaptable_head import (
     forward_adapted,
     forward_and_auxiliary_loss,
@@ -261,10 +261,9 @@ def _check_weight(name: str, weight: float) -> float:
 def _check_inner_loop(inner_loop: InnerLoop) -> InnerLoop:
     steps, lr, order, _, max_norm = inner_loop
     check_max_norm(max_norm)
-    if steps < 0 or int(steps) != steps:
-        raise ValueError(f'steps={steps} of inner_loop must be a whole number, 0 or more')
-    if not (lr > 0 and math.isfinite(lr)):
-        raise ValueError(f'lr={lr} of inner_loop must be greater than 0')
+    check_steps(steps, ' of inner_loop')
+    if not is_positive(lr):
+        raise ValueError(f'lr={lr!r} of inner_loop must be greater than 0')
     if order not in (1, 2):
         raise ValueError(f'order={order} of inner_loop must be 1 or 2')
     return inner_loop

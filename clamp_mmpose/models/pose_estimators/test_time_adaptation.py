@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
-from ...engine.adaptation import AdaptationStep, adapt, adaptation_steps, snapshot
+from ...engine.adaptation import AdaptationStep, adapt, adaptation_steps, check_steps, is_positive, snapshot
 from ..heads.adaptable_head import AdaptableHead, loss_of_one_image, select
 
 SCOPES = ('image', 'video', 'stream')
@@ -54,10 +53,9 @@ class TestTimeAdaptation:
                  reset: str | int | None = None,
                  guard: bool = True,
                  record: bool = False) -> None:
-        if steps < 0 or int(steps) != steps:
-            raise ValueError(f'steps={steps} must be a whole number, 0 or more')
-        if lr is not None and not (lr > 0 and math.isfinite(lr)):
-            raise ValueError(f'lr={lr} must be greater than 0, or None for the one of the training')
+        check_steps(steps)
+        if lr is not None and not is_positive(lr):
+            raise ValueError(f'lr={lr!r} must be greater than 0, or None for the one of the training')
         if scope not in SCOPES:
             raise ValueError(f"scope='{scope}' must be one of {list(SCOPES)}")
         allowed = dict(image=type(None), video=(str, type(None)), stream=(int, type(None)))[scope]
@@ -112,7 +110,7 @@ class TestTimeAdaptation:
     def _is_better(self, step: AdaptationStep, first: AdaptationStep) -> Tensor:
         if not self.guard or step is first:
             return torch.ones_like(first.loss, dtype=torch.bool)
-        return torch.isfinite(step.loss) & (step.loss <= first.loss * (1 + _ROUNDING))
+        return torch.isfinite(step.loss) & (step.loss <= first.loss + _ROUNDING * first.loss.abs())
 
     def _adapt_next(self, loss_fn, stored: Mapping[str, Tensor], feats: tuple, images: Tensor, index: int,
                     sample: PoseDataSample, descent: dict) -> Adapted:

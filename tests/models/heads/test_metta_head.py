@@ -228,3 +228,9 @@ def test_a_head_says_what_it_lacks_to_adapt():
     empty = copy.copy(head)
     empty.adaptable_parameters = dict
     assert 'adaptable_parameters() is empty' in missing_for_adaptation(empty)[0]
+
+
+@pytest.mark.parametrize('size', [(30, 32), (0, 8), (-8, 8), (32, ), 32, (24.0, 32.0)])
+def test_an_inpainting_size_that_does_not_work_is_refused_before_the_first_batch(size):
+    with pytest.raises(ValueError, match=r'^inpainting_size=.* must be a width and a height, both multiples of 8'):
+        MODELS.build(tiny_metta_model(head=dict(inpainting_size=size))['head'])

@@ -37,3 +37,8 @@ def test_norms_that_learn_their_statistics_stay():
     assert fold_norms(layers) == list(layers)
     folded = fold_norms(layers.eval())
     assert isinstance(folded[0], FoldedConvolution) and folded[1:] == list(layers)[2:]
+
+
+def test_convolutions_that_pad_other_than_zeros_stay():
+    layers = randomize(nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, padding_mode='reflect'), nn.BatchNorm2d(3))).eval()
+    assert fold_norms(layers) == list(layers)

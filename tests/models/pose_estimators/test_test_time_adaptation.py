@@ -7,7 +7,7 @@ import torch
 from mmpose.models import build_pose_estimator
 from torch.testing import assert_close
 
-from clamp_mmpose.engine.adaptation import snapshot
+from clamp_mmpose.engine.adaptation import AdaptationStep, snapshot
 from clamp_mmpose.models.pose_estimators import TestTimeAdaptation
 from clamp_mmpose.testing import calibrate_norms, pack_batch, randomize, tiny_metta_model
 
@@ -222,3 +222,27 @@ def test_inference_mode_is_a_clear_error():
 def test_arguments_that_make_no_sense_are_named(arguments, message):
     with pytest.raises(ValueError, match=f'^{message}'):
         TestTimeAdaptation(**arguments)
+
+
+@pytest.mark.parametrize('steps', [-1, 2.5, 5.0, float('nan'), '5', None, True])
+def test_steps_that_are_no_whole_number_are_refused(steps):
+    with pytest.raises(ValueError, match=r'^steps=.* must be a whole number'):
+        TestTimeAdaptation(steps)
+    with pytest.raises(ValueError, match=r'^steps=.* of inner_loop must be a whole number'):
+        build_pose_estimator(tiny_metta_model('meta', inner_loop=dict(steps=steps)))
+
+
+@pytest.mark.parametrize('lr', [0, -1e-3, float('nan'), float('inf'), 'fast'])
+def test_rates_that_are_not_positive_are_refused(lr):
+    with pytest.raises(ValueError, match=r'^lr=.* must be greater than 0'):
+        TestTimeAdaptation(lr=lr)
+    with pytest.raises(ValueError, match=r'^lr=.* of inner_loop must be greater than 0'):
+        build_pose_estimator(tiny_metta_model('meta', inner_loop=dict(lr=lr)))
+
+
+@pytest.mark.parametrize('loss', [-3.0, 0.0, 3.0])
+def test_the_guard_leaves_a_loss_that_stays_the_same_alone_whatever_its_sign(loss):
+    """Losses such as a negative log-likelihood may be below 0."""
+    adaptation, first = TestTimeAdaptation(), torch.full((3, ), loss)
+    later = AdaptationStep({}, first + torch.tensor([-0.1, 0.0, 0.1]))
+    assert adaptation._is_better(later, AdaptationStep({}, first)).tolist() == [True, True, False]

@@ -15,7 +15,7 @@ FOLDER = Path('configs', 'metta')
 JOINT, META = (FOLDER / f'metta-{name}_toypeople-128x128.py' for name in ('joint_tiny_1xb16-10e', 'meta_tiny_1xb8-2e'))
 TRAIN = 1500
 SOURCE = 'default'
-DOMAINS = (SOURCE, 'fog', 'night', 'noise', 'blur')
+DOMAINS = (SOURCE, 'fog', 'night', 'noise')
 METRIC = 'torso_pck/PCK@0.2'
 JOINT_ONLY, WITHOUT_STEPS, META_TRAINED = 'joint stage alone', 'second stage without steps', 'meta stage'
 

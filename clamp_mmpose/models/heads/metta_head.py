@@ -147,7 +147,8 @@ class MeTTAHead(HeatmapHead):
         return self._random_patch_loss(self._pose(self._frozen(feats))[1], images)
 
     def adaptable_parameters(self) -> dict[str, Tensor]:
-        norms = {name for name, module in self.named_modules() if isinstance(module, (_NormBase, nn.GroupNorm))}
+        norms = {name for name, module in self.named_modules()
+                 if isinstance(module, (_NormBase, nn.GroupNorm, nn.LayerNorm))}
         return {
             name: parameter for name, parameter in self.named_parameters()
             if any(name.startswith(f'{module}.') for module in self.adaptable) and

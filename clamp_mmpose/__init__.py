@@ -5,7 +5,7 @@ safely; it builds nothing.
 """
 from . import codecs, datasets, engine, evaluation, models, visualization  # noqa: F401
 from .checkpoint import register_safe_loading
-from .datasets import animal, body, transforms  # noqa: F401
+from .datasets import animal, body, presence_tag_dataset, transforms  # noqa: F401
 from .version import __version__
 
 register_safe_loading()

@@ -4,8 +4,8 @@ import logging
 
 from torch.utils.data import Dataset
 
-from ..datasets import PresenceTagDataset
 from ..datasets.presence import find_share, flatten
+from ..datasets.presence_tag_dataset import PresenceTagDataset
 from ..datasets.transforms import GeneratePresence
 
 

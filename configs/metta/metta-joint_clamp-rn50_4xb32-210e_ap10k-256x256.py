@@ -4,5 +4,5 @@ _base_ = ['../clamp/clamp_rn50_4xb32-210e_ap10k-256x256.py']
 model = dict(
     type='MeTTAPoseEstimator',
     stage='joint',
-    auxiliary_weight=1e-3,  # ours: with 0.01 a block from scratch paints and learns no pose
+    auxiliary_weight=1e-3,  # ours: on toy people, 0.01 kept the block from learning the pose
     head=dict(type='CLAMPMeTTAHead'))

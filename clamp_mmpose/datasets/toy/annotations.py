@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,12 @@ def write_mpii_ground_truth(path: Path, people: list) -> None:
     present = np.stack([person['mpii_flags'] > 0 for person in people])
     points = np.stack([person['mpii_keypoints'] for person in people]) + 1.
     _replace(path, encode_ground_truth(boxes, points, present, title='toy data', names=MPII_KEYPOINTS))
+
+
+def write_tags(path: Path, rows: Iterable[tuple]) -> None:
+    """A table as ``PresenceTagDataset`` reads it. rows: file name, box (x, y, w, h), names of keypoints."""
+    lines = ['image,box,tags', *(f'{image},{" ".join(map(str, box))},{";".join(tags)}' for image, box, tags in rows)]
+    _replace(path, '\n'.join([*lines, '']).encode())
 
 
 def write_json(path: Path, content, *, indent: int | None = None) -> None:

@@ -86,7 +86,7 @@ class ResponseAtJointsMetric(BaseMetric):
             raise ValueError('all keypoints of the sample lie at (0, 0): boxes of a detector (bbox_file) come without '
                              'labels, which ResponseAtJointsMetric needs')
         cells = points[0] * (np.array(maps.shape[:0:-1]) / np.asarray(sample['input_size']))
-        return [_value(field, cell, self.radius) if seen else np.nan
+        return [response_at(field, cell, self.radius) if seen else np.nan
                 for field, cell, seen in zip(maps, np.floor(cells + 0.5).astype(int), visible)]
 
     def _names(self, number: int) -> list[str]:
@@ -106,8 +106,8 @@ class ResponseAtJointsMetric(BaseMetric):
         MMLogger.get_current_instance().info(f'mean response at the joints, of 1\n{align_columns(lines)}')
 
 
-def _value(field: np.ndarray, cell: np.ndarray, radius: float) -> float:
-    """field: (H, W); cell: x, y. NaN outside."""
+def response_at(field: np.ndarray, cell: np.ndarray, radius: float = 0) -> float:
+    """field: (H, W); cell: x, y. The mean of the cells within ``radius``, as a share of the maximum; NaN outside."""
     height, width = field.shape
     x, y = cell
     if not (0 <= x < width and 0 <= y < height):

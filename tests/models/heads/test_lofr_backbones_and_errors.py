@@ -96,6 +96,9 @@ def test_a_missing_label_names_the_transform_that_makes_it():
     del batch['data_samples'][1].gt_fields
     with pytest.raises(ValueError, match=r'GenerateTarget.*keypoint_loss'):
         losses_of(model, batch)
+    del batch['data_samples'][0].gt_instance_labels.keypoint_weights
+    with pytest.raises(ValueError, match=r'GenerateTarget.*keypoint_loss'):
+        losses_of(model, batch)
     with pytest.raises(ValueError, match='GeneratePresence'):
         losses_of(model, pack_batch(config['head']['decoder'], 5))
 

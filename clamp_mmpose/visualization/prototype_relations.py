@@ -22,7 +22,7 @@ PRODUCTS = dict(
 RELATION_COLUMNS = ('prototypes', 'product', 'keypoint', 'relation', 'highest')
 _REQUIRED = ('read', 'activation_maps', 'reppg')
 _VECTORS, _PROTOTYPES, _QUERIES = 'of the image (Eq. 2)', 'related along the skeleton (Eq. 10)', 'learned queries'
-_SIDES = dict(left='tab:blue', right='tab:red')
+_SIDES = dict(left='tab:blue', l='tab:blue', right='tab:red', r='tab:red')
 
 
 def missing_for_prototypes(head: torch.nn.Module | None) -> list[str]:

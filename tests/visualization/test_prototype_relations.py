@@ -17,7 +17,7 @@ from clamp_mmpose.visualization import (
     relation_table,
 )
 
-NAMES = ['nose', 'left eye', 'right eye', 'tail']
+NAMES = ['nose', 'left eye', 'R_eye', 'tail']
 META = dict(skeleton_links=[(0, 1), (0, 2), (1, 2)], flip_indices=[0, 2, 1, 3])
 MATRIX = np.array([[1, .2, .3, .4], [.2, 1, .9, .1], [.3, .9, 1, .0], [.4, .1, .0, 1]])
 
@@ -94,8 +94,8 @@ def test_the_table_names_what_is_highest():
     rows = [dict(zip([*RELATION_COLUMNS, *NAMES], row))
             for row in relation_table(dict(one=MATRIX), NAMES, META, kind='dot')]
     assert [(row['keypoint'], row['highest'], row['relation']) for row in rows] == [
-        ('nose', 'tail', ''), ('left eye', 'right eye', 'linked and mirrored'),
-        ('right eye', 'left eye', 'linked and mirrored'), ('tail', 'nose', '')]
+        ('nose', 'tail', ''), ('left eye', 'R_eye', 'linked and mirrored'),
+        ('R_eye', 'left eye', 'linked and mirrored'), ('tail', 'nose', '')]
     assert [rows[1][name] for name in NAMES] == ['0.2', '1', '0.9', '0.1'] and rows[0]['product'] == 'dot'
 
 

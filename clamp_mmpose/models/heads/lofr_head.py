@@ -48,9 +48,9 @@ _READINGS = {
     'activation': lambda out: (out.activations, out.activations.relu(), out.cnn_logits),
 }
 
-_NO_TARGETS = ('keypoint_loss learns from gt_fields.heatmaps and gt_instance_labels.keypoint_weights, which the samples '
-               "lack; write dict(type='GenerateTarget', encoder=codec) in the training pipeline, or keypoint_loss=None "
-               'to train without locations')
+_NO_TARGETS = ('keypoint_loss learns from gt_fields.heatmaps and gt_instance_labels.keypoint_weights, which the '
+               "samples lack; write dict(type='GenerateTarget', encoder=codec) in the training pipeline, or "
+               'keypoint_loss=None to train without locations')
 
 
 @MODELS.register_module()

@@ -33,14 +33,14 @@ def visualize(config, out, *options):
 
 def test_response_maps_are_drawn_beside_activation_maps(lofr, tmp_path):
     out = tmp_path / 'out'
-    assert visualize(lofr(), out, '--figure', 'response-maps', '--keypoints', 'nose', 'left_eye') == 0
+    assert visualize(lofr(), out, '--figure', 'response-maps', '--keypoints', 'nose', 'l_eye') == 0
     assert {path.name for path in out.iterdir()} == {
         'response_maps_1.png', 'response_maps_2.png', 'response_maps.csv'}
     for path in out.glob('*.png'):
         assert cv2.imread(str(path)).std() > 10
     rows = rows_of(out / 'response_maps.csv')
     assert [(row['keypoint'], row['map']) for row in rows[:4]] == [
-        ('nose', 'activation'), ('nose', 'response'), ('left eye', 'activation'), ('left eye', 'response')]
+        ('Nose', 'activation'), ('Nose', 'response'), ('L Eye', 'activation'), ('L Eye', 'response')]
     assert len({row['image'] for row in rows}) == 2 and len(rows) == 8
 
 
@@ -77,7 +77,7 @@ def test_another_state_stands_in_front(lofr, tmp_path, unpainted):
     rows = rows_of(tmp_path / 'out' / 'prototypes.csv')
     stages = list(dict.fromkeys(row['prototypes'] for row in rows))
     assert [stage.split(',')[0] for stage in stages] == ['before training'] * 2 + ['after training'] * 2
-    related = [[row['nose'] for row in rows if row['prototypes'] == stage] for stage in (stages[1], stages[3])]
+    related = [[row['Nose'] for row in rows if row['prototypes'] == stage] for stage in (stages[1], stages[3])]
     assert related[0] != related[1]
 
 

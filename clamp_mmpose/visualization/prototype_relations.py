@@ -1,6 +1,7 @@
 """Fig. 6 of LOFR: how its pose prototypes are related, by their inner products."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -57,7 +58,7 @@ def prototype_products(model: BasePoseEstimator, dataset: BaseDataset, indices: 
 
 def draw_prototypes(panels: dict[str, np.ndarray], names: Sequence[str], dataset_meta: dict, *, kind: str,
                     title: str = '') -> Figure:
-    """The (K, K) matrices of ``panels``, by title, side by side, each with colours of its own.
+    """The (K, K) matrices of ``panels``, by title, two in a row, each with colours of its own.
 
     The colours span what lies off the diagonal, which is left grey: it tells nothing of relations, and the rest may be
     close together. Squares mark the links of the skeleton, diamonds the same keypoint on the other side of the body,
@@ -65,10 +66,14 @@ def draw_prototypes(panels: dict[str, np.ndarray], names: Sequence[str], dataset
     """
     K, cell = len(names), 0.27
     links, mirrored = _links(dataset_meta), _mirrored(dataset_meta)
-    figure = Figure(figsize=(max((cell * K + 1.7) * len(panels) + 1.3, 6), max(cell * K, 1.5) + 2.7),
+    across = min(len(panels), 2)
+    down = math.ceil(len(panels) / across)
+    figure = Figure(figsize=(max((cell * K + 1.7) * across + 1.3, 6), (max(cell * K, 1.5) + 2) * down + 0.7),
                     layout='constrained')
-    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for ax, (name, panel) in zip(axes, panels.items()):
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for ax in axes[len(panels):]:
+        ax.set_visible(False)
+    for place, (ax, (name, panel)) in enumerate(zip(axes, panels.items())):
         values = np.where(np.eye(K, dtype=bool), np.nan, panel)
         ax.set_facecolor('0.75')
         image = ax.imshow(values, cmap='viridis')
@@ -78,9 +83,8 @@ def draw_prototypes(panels: dict[str, np.ndarray], names: Sequence[str], dataset
                      f'{near} of {K}', fontsize=9)
         ax.set_xticks(range(K), names, rotation=90, fontsize=8)
         figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02).ax.tick_params(labelsize=8)
-        _colour_sides(ax.get_xticklabels())
-    axes[0].set_yticks(range(K), names, fontsize=8)
-    _colour_sides(axes[0].get_yticklabels())
+        ax.set_yticks(range(K), [''] * K if place % across else names, fontsize=8)
+        _colour_sides([*ax.get_xticklabels(), *ax.get_yticklabels()])
     figure.suptitle(f'{title}: {PRODUCTS[kind]}' if title else PRODUCTS[kind], fontsize=10)
     figure.supxlabel('square: linked in the skeleton; diamond: left and right; dot: highest of the row', fontsize=8)
     return figure
@@ -133,7 +137,8 @@ def _mark(ax: Axes, values: np.ndarray, links: set, mirrored: set) -> None:
     for pairs, marker in ((links, 's'), (mirrored, 'D')):
         if pairs:
             rows, columns = zip(*pairs)
-            ax.plot(columns, rows, marker, mfc='none', mec='white', ms=11 if marker == 's' else 8, mew=1.0)
+            for colour, width in (('black', 2.2), ('white', 1.0)):
+                ax.plot(columns, rows, marker, mfc='none', mec=colour, ms=11 if marker == 's' else 8, mew=width)
     ax.plot(_highest(values), range(len(values)), 'o', mfc='white', mec='black', ms=4)
 
 

@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from ..models.layers import resize_map
 from .pose_panel import draw_pose
@@ -81,7 +82,8 @@ def _mark(ax: Axes, view: PoseView, index: int, value: float, kpt_thr: float) ->
         for colour, thick in (('black', 3.4), ('tab:cyan', 1.8)):
             ax.plot(*view.predicted[index].clip(0, (width - 1, height - 1)), 'x', color=colour, mew=thick, ms=7,
                     scalex=False, scaley=False)
-    note = dict(transform=ax.transAxes, fontsize=7, va='bottom')
+    note = dict(transform=ax.transAxes, fontsize=7, va='bottom',
+                path_effects=[withStroke(linewidth=1.8, foreground='black')])  # maps may be bright there
     ax.text(0.03, 0.02, f'score {view.scores[index]:.2f}', ha='left', color='tab:cyan', **note)
     if view.annotated:
         text = 'no label' if not view.visible[index] > 0 else 'outside' if np.isnan(value) else f'{value:.2f}'

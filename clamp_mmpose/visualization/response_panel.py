@@ -34,8 +34,8 @@ def draw_responses(kinds: dict[str, PoseView],
     from the map, if its score is above ``kpt_thr``.
     """
     groups = 1 + len(keypoints)
-    across = min(max(round(_WIDTH / (_CELL * len(kinds))), 1), groups)
-    down = math.ceil(groups / across)
+    down = math.ceil(groups / max(round(_WIDTH / (_CELL * len(kinds))), 1))
+    across = math.ceil(groups / down)
     aspect = max(view.image.shape[0] / view.image.shape[1] for view in kinds.values())
     widths = ([_CELL] * len(kinds) + [_GAP]) * across
     figure = Figure(figsize=(sum(widths) + 0.9, (_CELL * aspect + 0.3) * down + 0.6), layout='constrained')

@@ -182,9 +182,10 @@ class PoseInferencer:
             poses = self._forward(crops)
             for place in set(owners):
                 mine = [pose for pose, owner in zip(poses, owners) if owner == place]
-                keypoints, scores, captions = zip(*mine)
+                keypoints, scores, captions, heatmaps = zip(*mine)
                 results[place] = dataclasses.replace(
-                    results[place], keypoints=np.stack(keypoints), scores=np.stack(scores), captions=captions)
+                    results[place], keypoints=np.stack(keypoints), scores=np.stack(scores), captions=captions,
+                    heatmaps=None if heatmaps[0] is None else np.stack(heatmaps))
             yield from results
 
     def _crop(self, frame: Frame, boxes: Boxes) -> list[dict]:
@@ -199,8 +200,8 @@ class PoseInferencer:
         ]
 
     @torch.no_grad()
-    def _forward(self, crops: list[dict]) -> list[tuple[np.ndarray, np.ndarray, str | None]]:
-        """Keypoints (K, 2), scores (K,) and caption of each crop."""
+    def _forward(self, crops: list[dict]) -> list[tuple[np.ndarray, np.ndarray, str | None, np.ndarray | None]]:
+        """Keypoints (K, 2), scores (K,), caption and heatmaps (K, h, w) of each crop."""
         poses = []
         for start in range(0, len(crops), self.batch_size):
             for sample in self.model.test_step(pseudo_collate(crops[start:start + self.batch_size])):
@@ -217,13 +218,14 @@ class PoseInferencer:
                           self.keypoint_names, error)
 
 
-def _pose_of(sample: PoseDataSample) -> tuple[np.ndarray, np.ndarray, str | None]:
-    """Keypoints (K, 2), NaN where a caption does not have them, their scores (K,), and the caption."""
+def _pose_of(sample: PoseDataSample) -> tuple[np.ndarray, np.ndarray, str | None, np.ndarray | None]:
+    """Keypoints (K, 2), NaN where a caption does not have them, their scores (K,), the caption, and the heatmaps."""
     found, caption = sample.pred_instances, sample.get('pred_caption') or {}
     keypoints = np.array(found.keypoints[0, :, :2], np.float32)
     if len(caption.get('valid', ())) == len(keypoints):
         keypoints[~np.asarray(caption['valid'], bool)] = np.nan
-    return keypoints, np.asarray(found.keypoint_scores[0], np.float32), caption.get('caption')
+    heatmaps = sample.pred_fields.heatmaps.float().cpu().numpy() if 'pred_fields' in sample else None
+    return keypoints, np.asarray(found.keypoint_scores[0], np.float32), caption.get('caption'), heatmaps
 
 
 def _check_is_top_down(config: Config) -> None:

@@ -15,7 +15,9 @@ class PoseResult:
     Coordinates are pixels of the image as OpenCV shows it (turned upright where its EXIF data say so); (0, 0) is the
     centre of the pixel at the top left. N animals or people have K keypoints: ``keypoints`` (N, K, 2), ``scores``
     (N, K), ``boxes.xyxy`` (N, 4). A keypoint that a caption does not have is NaN and scores 0; ``captions`` has one of
-    each pose, None from models that write none. Where ``error`` says why the image could not be read, N is 0.
+    each pose, None from models that write none. ``heatmaps`` (N, K, h, w) lie over the crops that the network has seen,
+    None unless the model's ``test_cfg`` has ``output_heatmaps``. Where ``error`` says why the image could not be read,
+    N is 0.
     """
 
     frame: Frame
@@ -25,6 +27,7 @@ class PoseResult:
     keypoint_names: tuple[str, ...]
     error: str | None = None
     captions: tuple[str | None, ...] = ()
+    heatmaps: np.ndarray | None = None
 
     @property
     def path(self) -> str:

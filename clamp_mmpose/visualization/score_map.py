@@ -49,14 +49,19 @@ def show_map(ax: Axes, view: PoseView, values: np.ndarray, index: int) -> None:
 
 def mark_peak_and_label(ax: Axes, view: PoseView, values: np.ndarray, index: int) -> None:
     """Writes the peak of ``values`` into the picture, and puts a ring around the label of keypoint ``index``."""
-    if view.visible[index] > 0:
-        for colour, width in (('black', 3.0), ('white', 1.4)):
-            ax.plot(*view.keypoints[index], 'o', mfc='none', mec=colour, mew=width, ms=13, scalex=False, scaley=False)
+    mark_label(ax, view, index)
     note = dict(transform=ax.transAxes, color='white', fontsize=8, va='bottom')
     ax.text(0.03, 0.02, f'peak {values.max():.2f}', ha='left', **note)
     if view.annotated and not view.visible[index] > 0:
         ax.text(0.97, 0.02, 'no label', ha='right', **note)
     ax.set(xticks=[], yticks=[])
+
+
+def mark_label(ax: Axes, view: PoseView, index: int) -> None:
+    """Puts a ring around the label of keypoint ``index``, if it has one."""
+    if view.visible[index] > 0:
+        for colour, width in (('black', 3.0), ('white', 1.4)):
+            ax.plot(*view.keypoints[index], 'o', mfc='none', mec=colour, mew=width, ms=13, scalex=False, scaley=False)
 
 
 def blend(image: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -68,7 +73,11 @@ def blend(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     low = np.median(values)
     strength = ((values - low) / max(values.max() - low, 0.1)).clip(0, 1)
-    strength = cv2.resize(strength.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return tint(image, cv2.resize(strength.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def tint(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """``image`` (H, W, 3) in grey under the colours of ``strength`` (H, W) in 0 to 1, the more opaque the higher."""
     colours = matplotlib.colormaps['inferno'](strength)[..., :3]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] / 255
     opacity = 0.45 + 0.45 * strength[..., None]

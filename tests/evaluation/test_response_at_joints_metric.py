@@ -92,6 +92,17 @@ def test_maps_without_response_are_zero_and_joints_without_label_do_not_count():
     assert found['response/mean'] == 0.5
 
 
+def test_a_flat_map_responds_as_strongly_anywhere():
+    random, points = np.random.default_rng(3), np.full((len(NAMES), 2), 20.0)
+    maps = np.ones((len(NAMES), *CELLS[::-1]))
+    maps[1:, 5, 5] = 4  # of the cells, one, and that of the joints
+    made = sample(random, maps=maps, points=points, visible=[1, 1, 0, 0, 0])
+    found = evaluate(ResponseAtJointsMetric(), [made], NAMES)
+    cells = CELLS[0] * CELLS[1]
+    assert found['response/mean'] == 1
+    assert found['response/anywhere'] == pytest.approx((1 + (1 + (cells - 1) / 4) / cells) / 2)
+
+
 def test_joints_outside_the_maps_do_not_count():
     random = np.random.default_rng(2)
     points = np.full((len(NAMES), 2), 20.0)

@@ -26,6 +26,9 @@ class ResponseAtJointsMetric(BaseMetric):
     ``response/shoulder``, ``response/elbow`` and so on. Joints outside the maps do not count. NaN is what there is no
     label of. The log has a table in the order of the paper's, and of each keypoint.
 
+    ``response/anywhere`` is the mean over all cells of the same maps, which a place chosen at random has. A model whose
+    maps are flat, such as one with random weights, responds strongly at the joints and as strongly everywhere else.
+
     The model needs ``test_cfg=dict(output_heatmaps=True)``, and the test boxes with labels, such as the annotated ones.
     The paper does not say what it takes as "around" a joint, nor how it has a value of the head on COCO, whose labels
     have none; here the head is MPII's ``head_top`` and CrowdPose's ``top_head``.
@@ -57,12 +60,12 @@ class ResponseAtJointsMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         names = self._names(len(results[0]) if results else (self.dataset_meta or {}).get('num_keypoints', 0))
-        values = np.array(results, dtype=np.float64).reshape(-1, len(names))
+        values, anywhere = np.moveaxis(np.array(results, dtype=np.float64).reshape(-1, len(names), 2), 2, 0)
         groups = {}
         for index, name in enumerate(names):
             groups.setdefault(_group(name), []).append(index)
         groups = {name: groups[name] for name in (*filter(groups.get, _ORDER), *groups)}
-        metrics = {'mean': _mean(values)}
+        metrics = {'mean': _mean(values), 'anywhere': _mean(anywhere)}
         metrics.update((name, _mean(values[:, places])) for name, places in groups.items())
         single = {name: _mean(column) for name, column in zip(names, values.T)}
         self._log(metrics, single, values, groups)
@@ -70,8 +73,8 @@ class ResponseAtJointsMetric(BaseMetric):
             metrics.update((name, value) for name, value in single.items() if name not in metrics)
         return metrics
 
-    def _measure(self, sample: Mapping) -> list[float]:
-        """The value of each keypoint, NaN where there is no label."""
+    def _measure(self, sample: Mapping) -> list[tuple[float, float]]:
+        """For each keypoint the value at the joint and the mean of the map, NaN where there is no label."""
         maps = (sample.get('pred_fields') or {}).get('heatmaps')
         if maps is None:
             raise ValueError('ResponseAtJointsMetric reads the maps of the model: test_cfg=dict(output_heatmaps=True)')
@@ -86,7 +89,7 @@ class ResponseAtJointsMetric(BaseMetric):
             raise ValueError('all keypoints of the sample lie at (0, 0): boxes of a detector (bbox_file) come without '
                              'labels, which ResponseAtJointsMetric needs')
         cells = points[0] * (np.array(maps.shape[:0:-1]) / np.asarray(sample['input_size']))
-        return [_value(field, cell, self.radius) if seen else np.nan
+        return [_measure_map(field, cell, self.radius) if seen else (np.nan, np.nan)
                 for field, cell, seen in zip(maps, np.floor(cells + 0.5).astype(int), visible)]
 
     def _names(self, number: int) -> list[str]:
@@ -103,24 +106,32 @@ class ResponseAtJointsMetric(BaseMetric):
                 lines += [[f'  {keypoints[place][0]}', str(labelled[place]), _text(keypoints[place][1])]
                           for place in places]
         lines.append(['mean', str(labelled.sum()), _text(metrics['mean'])])
-        MMLogger.get_current_instance().info(f'mean response at the joints, of 1\n{align_columns(lines)}')
+        MMLogger.get_current_instance().info(
+            f'mean response at the joints, of 1; anywhere in the maps {_text(metrics["anywhere"])}\n'
+            f'{align_columns(lines)}')
 
 
-def _value(field: np.ndarray, cell: np.ndarray, radius: float) -> float:
-    """field: (H, W); cell: x, y. NaN outside."""
+def response_at(field: np.ndarray, cell: np.ndarray, radius: float = 0) -> float:
+    """field: (H, W); cell: x, y. The mean of the cells within ``radius``, as a share of the maximum; NaN outside."""
+    return _measure_map(field, cell, radius)[0]
+
+
+def _measure_map(field: np.ndarray, cell: np.ndarray, radius: float) -> tuple[float, float]:
+    """The mean of the cells within ``radius``, and of all cells; both NaN for a cell outside."""
     height, width = field.shape
     x, y = cell
     if not (0 <= x < width and 0 <= y < height):
-        return np.nan
+        return np.nan, np.nan
     field = np.maximum(np.nan_to_num(field), 0)
     greatest = field.max()
     if not greatest:
-        return 0.0
+        return 0.0, 0.0
+    anywhere = float(field.mean() / greatest)
     if not radius:
-        return float(field[y, x] / greatest)
+        return float(field[y, x] / greatest), anywhere
     rows, columns = np.mgrid[:height, :width]
     near = (columns - x)**2 + (rows - y)**2 <= radius**2
-    return float(field[near].mean() / greatest)
+    return float(field[near].mean() / greatest), anywhere
 
 
 def _group(name: str) -> str:

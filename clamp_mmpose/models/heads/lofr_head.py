@@ -48,6 +48,10 @@ _READINGS = {
     'activation': lambda out: (out.activations, out.activations.relu(), out.cnn_logits),
 }
 
+_NO_TARGETS = ('keypoint_loss learns from gt_fields.heatmaps and gt_instance_labels.keypoint_weights, which the '
+               "samples lack; write dict(type='GenerateTarget', encoder=codec) in the training pipeline, or "
+               'keypoint_loss=None to train without locations')
+
 
 @MODELS.register_module()
 class LOFRHead(BaseHead):
@@ -250,14 +254,15 @@ class LOFRHead(BaseHead):
         return presence.float()
 
     def _loss_kpt(self, responses: Tensor, batch_data_samples: OptSampleList) -> Tensor:
-        weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples])
+        labels = [sample.gt_instance_labels for sample in batch_data_samples]
+        if any('keypoint_weights' not in label for label in labels):
+            raise ValueError(_NO_TARGETS)
+        weights = torch.cat([label.keypoint_weights for label in labels])
         located = [index for index, weight in enumerate(weights) if (weight > 0).any()]
         if not located:
             return responses.new_zeros(())
         if any('heatmaps' not in batch_data_samples[index].get('gt_fields', ()) for index in located):
-            raise ValueError('keypoint_loss learns from gt_fields.heatmaps, which the samples lack; write '
-                             "dict(type='GenerateTarget', encoder=codec) in the training pipeline, or keypoint_loss="
-                             'None to train without locations')
+            raise ValueError(_NO_TARGETS)
         target = torch.stack([batch_data_samples[index].gt_fields.heatmaps for index in located])
         responses = resize_map(responses[located], target.shape[-2:])
         peaks = responses / responses.amax((2, 3), keepdim=True)

@@ -25,13 +25,12 @@ def check_maps(maps: Sequence[Tensor], in_channels: Sequence[int], strides: Sequ
     and these strides of the network's input, ``input_size`` (W, H). Where it is not known, the first map tells it."""
     H, W = input_size[::-1] if input_size is not None else (n * strides[0] for n in maps[0].shape[-2:])
     came = [tuple(x.shape[1:]) for x in maps]
-    missing = [stride for index, stride in enumerate(strides)
-               if index >= len(came) or not _has_stride(came[index], stride, (H, W))]
-    if missing or len(came) != len(strides):
+    if len(came) != len(strides) or not all(_has_stride(shape, stride, (H, W)) for shape, stride in zip(came, strides)):
+        missing = [stride for stride in strides if not any(_has_stride(shape, stride, (H, W)) for shape in came)]
         raise ValueError(f'the head takes maps at strides={tuple(strides)} of an input of {(W, H)} (W, H), in this '
-                         f'order; not found: {missing}. What comes is, as (channels, h, w): {came}. ResNet and Swin '
-                         'give strides 4 to 32 with out_indices=(0, 1, 2, 3), HRNet with multiscale_output=True of '
-                         'stage4; strides and scales of the head take others')
+                         f'order and number; not found at all: {missing}. What comes is, as (channels, h, w): {came}. '
+                         'ResNet and Swin give strides 4 to 32 with out_indices=(0, 1, 2, 3), HRNet with '
+                         'multiscale_output=True of stage4; strides and scales of the head take others')
     channels = tuple(channels for channels, *_ in came)
     if channels != tuple(in_channels):
         raise ValueError(f'in_channels={tuple(in_channels)} of the head, but the maps have {channels} channels')

@@ -23,14 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='trained weights').required = False
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
     parser.add_argument('--figure', nargs='+', metavar='NAME',
-                        help='which of the figures below, or all (default: of poses, score-maps and captions what the '
-                        'model gives)')
+                        help='which of the figures below, or all (default: of poses, score-maps, captions and '
+                        'response-maps what the model gives)')
     parser.add_argument('--num', type=int, metavar='N',
                         help='animals or people to draw (default: 4; with --images all of them)')
     parser.add_argument('--mean-over', type=int, default=64, metavar='N',
-                        help='animals or people to measure for means: of similarity and prompts (default: %(default)s)')
+                        help='animals or people to measure for means: of similarity, prompts, prototypes and others '
+                        '(default: %(default)s)')
     parser.add_argument('--keypoints', nargs='+', metavar='NAME',
-                        help="whose score maps, such as nose 'left eye' (default: five, spread over the body)")
+                        help="whose maps, such as nose 'left eye' (default: five, spread over the body, or all)")
     parser.add_argument('--kpt-thr', type=float, default=0.3, metavar='SCORE',
                         help='predictions with a lower score are left out (default: %(default)s)')
     parser.add_argument('--ann', metavar='FILE', help='annotation file in place of that of the validation set')

@@ -28,10 +28,12 @@ FIGURES = {
     'masking': 'masking',
     'self-attention': 'self_attention',
     'inpainting': 'inpainting',
+    'response-maps': 'response_maps',
+    'prototypes': 'prototypes',
     'adaptation': 'adaptation',
     'adaptation-curve': 'adaptation_curve',
 }
-DEFAULT = ('poses', 'score-maps', 'captions')  # as far as the model gives them
+DEFAULT = ('poses', 'score-maps', 'captions', 'response-maps')  # as far as the model gives them
 
 
 def load_figure(name: str) -> ModuleType:

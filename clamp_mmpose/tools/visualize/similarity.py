@@ -1,20 +1,18 @@
 """Fig. 3 of CLAMP."""
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .subject import NO_LABELS, NO_PROMPTS, Subject, load_weights, to_csv
+from .subject import NO_LABELS, NO_PROMPTS, Subject, load_initial_model, to_csv
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
 
     from matplotlib.figure import Figure
-    from mmpose.models.pose_estimators.base import BasePoseEstimator
 
 HELP = ('similarity of keypoint features and prompts before and after training (Fig. 3): similarity_N.png of an image, '
         'similarity_mean.png, similarity.csv')
@@ -40,7 +38,7 @@ def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
     kind = visualization.choose_similarity(subject.model, args.similarity)
     names = [Path(dataset.get_data_info(index)['img_path']).name for index in subject.indices]
     singles, means, rows = [], [], []
-    for stage, model in (('before', _model_before(subject)), ('after', subject.model)):
+    for stage, model in (('before', load_initial_model(subject)), ('after', subject.model)):
         found = {index: visualization.compute_similarity(model, dataset, index, kind)
                  for index in {*subject.indices, *subject.many}}
         singles.append([found[index] for index in subject.indices])
@@ -59,29 +57,6 @@ def draw(subject: Subject) -> Iterator[tuple[str, Figure | str]]:
         yield f'similarity_{number}.png', figure(pair, name)
     yield 'similarity_mean.png', figure(means, f'mean of {len(subject.many)} animals or people')
     yield 'similarity.csv', to_csv(['weights', 'kind', 'image', 'keypoint', 'seen in', *subject.names], rows)
-
-
-def _model_before(subject: Subject) -> BasePoseEstimator:
-    """The same model with the weights of ``--before``, or those its training starts with, drawn with ``--seed``."""
-    import torch
-    from mmengine.logging import MMLogger
-    from mmpose.models import build_pose_estimator
-    torch.manual_seed(subject.args.seed)
-    model = build_pose_estimator(copy.deepcopy(subject.initial_model))
-    if subject.args.before:
-        load_weights(model, subject.args.before)
-    else:
-        logger = MMLogger.get_current_instance()
-        level = logger.level
-        logger.setLevel('WARNING')  # MMEngine tells of every tensor
-        try:
-            model.init_weights()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ValueError(f"the config's initial weights cannot be loaded ({error}); --before CHECKPOINT takes "
-                             'others') from error
-        finally:
-            logger.setLevel(level)
-    return model.to(subject.args.device).eval()
 
 
 def _rows(start: Sequence[str], values: np.ndarray, count: np.ndarray, names: Sequence[str]) -> Iterator[list]:

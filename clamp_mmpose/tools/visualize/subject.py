@@ -136,6 +136,29 @@ def load_model(config: Config, checkpoint: str, device: str) -> BasePoseEstimato
     return model
 
 
+def load_initial_model(subject: Subject) -> BasePoseEstimator:
+    """The same model with the weights of ``--before``, or those its training starts with, drawn with ``--seed``."""
+    import torch
+    from mmengine.logging import MMLogger
+    from mmpose.models import build_pose_estimator
+    torch.manual_seed(subject.args.seed)
+    model = build_pose_estimator(copy.deepcopy(subject.initial_model))
+    if subject.args.before:
+        load_weights(model, subject.args.before)
+    else:
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel('WARNING')  # MMEngine tells of every tensor
+        try:
+            model.init_weights()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ValueError(f"the config's initial weights cannot be loaded ({error}); --before CHECKPOINT takes "
+                             'others') from error
+        finally:
+            logger.setLevel(level)
+    return model.to(subject.args.device).eval()
+
+
 def load_weights(model: BasePoseEstimator, checkpoint: str) -> None:
     """Loads what a checkpoint holds, and tells what the model lacks then.
 

@@ -93,6 +93,10 @@ def test_all_draws_what_can_be_drawn_and_says_what_is_left_out(files, tmp_path, 
         'BLIPCaptionPoseEstimator',
         'visualize: inpainting is left out: it needs a head that inpaints, such as MeTTAHead; CLAMPHead has no resize, '
         'self_supervised_heatmaps, inpainting, pixel_loss',
+        'visualize: response-maps is left out: it needs a head with response maps, LOFRHead; CLAMPHead has no read, '
+        'activation_maps, part_decoder',
+        'visualize: prototypes is left out: it needs a head with pose prototypes, LOFRHead; CLAMPHead has no read, '
+        'activation_maps, reppg',
         'visualize: adaptation is left out: it needs a model that adapts, MeTTAPoseEstimator; this is '
         'TopdownPoseEstimator, and its head CLAMPHead lacks adaptable_parameters() and adaptation_loss()',
         'visualize: adaptation-curve is left out: it needs --runs LABEL=PATH']

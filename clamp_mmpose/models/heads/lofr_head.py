@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..layers import (
     ActivationMaps,
     ContextEncoder,
+    LocalFeatures,
     PartDecoder,
     PosePrototypes,
     SpatialPositionEncoding,
@@ -92,6 +93,9 @@ class LOFRHead(BaseHead):
         encoder: arguments of :class:`ContextEncoder`.
         reppg: arguments of :class:`PosePrototypes`; None has learned queries instead, and needs no skeleton.
         part_decoder: arguments of :class:`PartDecoder`.
+        local_features: what the response maps pool. None is the memory, whose cells know of the whole image, so that a
+            part can be classified right wherever its map looks. dict(stride=8), with other arguments of
+            :class:`LocalFeatures`, is the backbone's map of this stride, whose cells know of what is around them. Ours.
         classification_loss: config of a loss of logits and presence, both (B, C). MMPose's BCELoss takes logits unless
             it is told ``use_sigmoid``.
         classification_weights: alpha, alpha_1, alpha_2 of Eq. 13: behind CNN, encoder and decoder.
@@ -114,6 +118,7 @@ class LOFRHead(BaseHead):
                  encoder: ConfigType = dict(num_layers=4),  # noqa: B006
                  reppg: OptConfigType = dict(num_layers=2),  # noqa: B006
                  part_decoder: ConfigType = dict(num_layers=6),  # noqa: B006
+                 local_features: OptConfigType = None,
                  classification_loss: ConfigType = dict(type='BCELoss'),  # noqa: B006
                  classification_weights: tuple[float, float, float] = (0.2, 0.2, 0.5),
                  diversity_loss: OptConfigType = dict(type='PartDiversityLoss', loss_weight=0.1),  # noqa: B006
@@ -145,7 +150,15 @@ class LOFRHead(BaseHead):
         else:
             adjacency = kinematic_adjacency(read_skeleton(metainfo, skeleton_links, out_channels), out_channels)
             self.reppg = PosePrototypes(self.in_channels[-1], channels, adjacency, **reppg)
-        self.part_decoder = PartDecoder(channels, **part_decoder)
+        self.local_features = None
+        if local_features is not None:
+            arguments = dict(local_features)
+            stride = arguments.pop('stride', None)
+            if stride not in self.strides:
+                raise ValueError(f'local_features={local_features} must have a stride, one of {self.strides}')
+            self.local_index = self.strides.index(stride)
+            self.local_features = LocalFeatures(self.in_channels[self.local_index], channels, **arguments)
+        self.part_decoder = PartDecoder(channels, local=self.local_features is not None, **part_decoder)
         self.encoder_classifier = nn.Linear(channels, out_channels)
         # Each part has a classifier of its own, a row of the weight.
         self.decoder_classifier = nn.Linear(channels, out_channels)
@@ -160,7 +173,10 @@ class LOFRHead(BaseHead):
         cnn_logits, keypoint_maps, activations = self.activation_maps(feats[-1])
         memory = self._encode(feats, activations)
         prototypes = self._prototypes(feats[-1], keypoint_maps)
-        responses, features = self.part_decoder(prototypes, memory)
+        local = None
+        if self.local_features is not None:
+            local = resize_map(self.local_features(feats[self.local_index]), memory.shape[-2:])
+        responses, features = self.part_decoder(prototypes, memory, local)
         encoder_logits = self.encoder_classifier(memory.mean((2, 3)))
         decoder_logits = (features * self.decoder_classifier.weight).sum(-1) + self.decoder_classifier.bias
         return LOFROutput(*map(full_precision, (activations, responses, features, prototypes, cnn_logits,

@@ -8,6 +8,7 @@ from .full_precision import full_precision
 from .heatmap_bottleneck import HeatmapBottleneck
 from .inpainting_network import InpaintingNetwork
 from .keypoint_sampling import sample_bilinear, sample_released
+from .local_features import LocalFeatures
 from .packed_prompts import PackedPrompts
 from .part_decoder import PartDecoder
 from .pose_prototypes import PosePrototypes
@@ -24,8 +25,8 @@ from .vit_pyramid import ViTPyramid
 
 __all__ = [
     'ActivationMaps', 'ContextDecoder', 'ContextEncoder', 'DenseAttentionPool', 'DenseProjection', 'EvalCache',
-    'HeatmapBottleneck', 'InpaintingNetwork', 'PackedPrompts', 'PartDecoder', 'PosePrototypes', 'PromptEncoder',
-    'ScoreMapUpsampler', 'SemanticGraphConv', 'SpatialPositionEncoding', 'SpatialPrior', 'ViTPyramid',
+    'HeatmapBottleneck', 'InpaintingNetwork', 'LocalFeatures', 'PackedPrompts', 'PartDecoder', 'PosePrototypes',
+    'PromptEncoder', 'ScoreMapUpsampler', 'SemanticGraphConv', 'SpatialPositionEncoding', 'SpatialPrior', 'ViTPyramid',
     'compute_score_map', 'full_precision', 'kinematic_adjacency', 'read_skeleton', 'resize_map',
     'resize_position_table', 'sample_bilinear', 'sample_released'
 ]

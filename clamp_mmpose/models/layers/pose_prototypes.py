@@ -23,6 +23,8 @@ class PosePrototypes(nn.Module):
         num_layers: graph convolutions.
         weighting: of the cells in Eq. 2. 'sum' is as written, and grows with the map; 'mean' divides by the number of
             cells, 'softmax' weighs by the softmax of X' over them.
+        embedding: adds a learned vector of each keypoint to that of the image. Without pretrained weights the maps X'
+            are alike at first, and so are the prototypes, which then all ask for the same. Ours.
     """
 
     def __init__(self,
@@ -31,7 +33,8 @@ class PosePrototypes(nn.Module):
                  adjacency: Tensor,
                  *,
                  num_layers: int = 2,
-                 weighting: str = 'mean') -> None:
+                 weighting: str = 'mean',
+                 embedding: bool = False) -> None:
         super().__init__()
         if weighting not in _WEIGHTINGS:
             raise ValueError(f"weighting='{weighting}' of reppg must be one of {sorted(_WEIGHTINGS)}")
@@ -39,12 +42,15 @@ class PosePrototypes(nn.Module):
             raise ValueError(f'num_layers={num_layers} of reppg must be 1 or more; reppg=None leaves it out')
         self.embed = nn.Conv2d(in_channels, channels, 1)
         self.weigh = _WEIGHTINGS[weighting]
+        self.embedding = nn.Parameter(torch.randn(len(adjacency), channels)) if embedding else None
         self.convs = nn.ModuleList(SemanticGraphConv(channels, channels, adjacency) for _ in range(num_layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(num_layers))
 
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:
         """features: (B, D_in, h, w); maps: X', (B, C, h, w); returns (B, C, D)."""
         vectors = x = self.keypoint_vectors(features, maps)
+        if self.embedding is not None:
+            vectors = x = vectors + self.embedding
         for conv, norm in zip(self.convs, self.norms):
             x = norm(conv(x).transpose(1, 2)).transpose(1, 2).relu()
         return vectors + x

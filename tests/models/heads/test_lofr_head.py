@@ -302,3 +302,46 @@ def test_a_flat_map_is_no_division_by_zero():
     model, _ = make()
     heatmaps = model.head._heatmaps(torch.full((1, 5, 16, 16), 1 / 256), torch.full((1, 5), 0.5))
     assert bool((heatmaps == 0).all())
+
+
+def test_local_features_are_pooled_by_the_response_maps_and_classified_as_they_are():
+    model, config = make(dict(local_features=dict(stride=4)))
+    model.eval()
+    feats = features_of(model, make_batch(config))
+    head = model.head
+    out = head.read(feats)
+    local = head.local_features(feats[head.strides.index(4)])
+    assert local.min() >= 0
+    assert_close(out.features, torch.einsum('bchw,bdhw->bcd', out.responses, local), rtol=1e-4, atol=1e-5)
+    # The mean over the cells of what is read off each.
+    logits = torch.einsum('cd,bdhw->bchw', head.decoder_classifier.weight, local)
+    expected = (out.responses * logits).sum((2, 3)) + head.decoder_classifier.bias
+    assert_close(out.decoder_logits, expected, rtol=1e-4, atol=1e-5)
+    assert_close(out.responses.sum((2, 3)), torch.ones(2, 5))
+
+
+def test_every_weight_gets_a_gradient_with_local_features_and_embedded_prototypes():
+    model, config = make(dict(local_features=dict(stride=4), reppg=dict(embedding=True)))
+    _, gradients = gradients_of(model.train(), make_batch(config))
+    assert not [name for name, gradient in gradients.items() if gradient is None]
+    assert gradients['head.reppg.embedding'].abs().sum() > 0
+
+
+def test_embedded_prototypes_differ_where_the_maps_of_the_keypoints_are_alike():
+    cosines = {}
+    for embedding in (False, True):
+        model, config = make(dict(reppg=dict(embedding=embedding)))
+        with torch.no_grad():
+            for parameter in model.head.activation_maps.to_keypoints.parameters():
+                parameter.copy_(parameter.mean(0, keepdim=True).expand_as(parameter))
+        unit = F.normalize(model.head.read(features_of(model.eval(), make_batch(config))).prototypes, dim=-1)
+        cosines[embedding] = (unit @ unit.transpose(1, 2)).mean()
+    assert cosines[False] > .7 > cosines[True]
+
+
+@pytest.mark.parametrize('local, words', [
+    (dict(stride=2), r"local_features=.* one of \(4, 8, 16, 32\)"), (dict(num_groups=2), 'must have a stride'),
+    (dict(stride=8, num_groups=7), 'num_groups=7')])
+def test_local_features_that_cannot_be_are_named(local, words):
+    with pytest.raises(ValueError, match=words):
+        make(dict(local_features=local))

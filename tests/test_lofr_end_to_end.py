@@ -38,8 +38,8 @@ COCO = """
 val_evaluator = dict(ann_file={data!r} + 'annotations/person_keypoints_val.json')
 test_evaluator = val_evaluator
 """
-MPII_TEST = """
-val_dataloader = dict(dataset=dict(headbox_file={data!r} + 'annotations/mpii_gt_val.mat'))
+HEADS = """
+val_dataloader['dataset']['headbox_file'] = {data!r} + 'annotations/mpii_gt_val.mat'
 """
 
 
@@ -54,7 +54,7 @@ def train(folder, name, *options, epochs=1):
     """Trains a shipped recipe on few people; returns its config and its work directory."""
     data, config, work = f'{folder}/toy/', folder / f'{name}.py', folder / name
     if not config.exists():
-        text = DELTA + (MPII_TEST if name == MPII else COCO)
+        text = DELTA + (HEADS if name == MPII else COCO)
         config.write_text(text.format(config=str(CONFIGS / f'{name}.py'), data=data, epochs=epochs))
     mim('train', 'mmpose', config, '--work-dir', work, *options)
     return config, work
@@ -107,13 +107,6 @@ def test_an_ablation_trains_and_is_tested(name, folder):
     assert 'coco/AP' in run_test(config, work / 'epoch_1.pth')
 
 
-@pytest.mark.slow
-def test_mixed_precision_trains(folder):
-    config, _ = train(folder, SHARED, epochs=2)
-    mim('train', 'mmpose', config, '--work-dir', folder / 'amp', '--amp')
-    assert losses(folder / 'amp', 1, PARTS)
-
-
 CROWD = """
 _base_ = [{config!r}]
 train_cfg = dict(max_epochs=1)
@@ -163,7 +156,7 @@ REAL = """
 _base_ = [{config!r}]
 train_cfg = dict(max_epochs=1, val_interval=1)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
-model = dict(backbone=dict(init_cfg=None))
+model = {model}
 few = dict(data_root={data!r}, data_prefix=dict(img=''))
 train_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(few, ann_file={train!r}))
 val_dataloader = dict(
@@ -172,10 +165,10 @@ test_dataloader = val_dataloader
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason='CLAMP_MMPOSE_REAL_DATA names no folder of real images')
+@pytest.mark.parametrize('narrow', [True, pytest.param(False, marks=pytest.mark.slow)], ids=['narrow', 'full-size'])
 @pytest.mark.parametrize('name', ['lofr_res50_4xb32-160e_coco-25pct-256x192', 'lofr_res50_4xb32-160e_mpii-256x256'])
-def test_an_epoch_of_the_full_size_on_real_images(name, tmp_path):
+def test_an_epoch_on_real_images(name, narrow, tmp_path):
     dataset = 'coco' if 'coco' in name else 'mpii'
     data, config = f'{Path(DATA).resolve()}/{dataset}/', tmp_path / 'config.py'
     if dataset == 'coco':
@@ -186,8 +179,12 @@ def test_an_epoch_of_the_full_size_on_real_images(name, tmp_path):
         assert cli.main(['prepare-mpii-captions', f'{data}test_mpii.json', '--out', str(tmp_path)]) == 0
         train, val = (str(tmp_path / f'mpii_captions_{split}.json') for split in ('train', 'val'))
         more, evaluator = f"headbox_file={str(tmp_path / 'mpii_captions_gt_val.mat')!r}", ''
-    config.write_text(REAL.format(config=str(CONFIGS / f'{name}.py'), data=data, train=train, val=val, more=more)
-                      + evaluator)
+    shipped = CONFIGS / f'{name}.py'
+    model = 'dict(backbone=dict(init_cfg=None))'
+    if narrow:
+        model = f'dict({shrink_model(Config.fromfile(shipped).model).to_dict()}, _delete_=True)'
+    config.write_text(
+        REAL.format(config=str(shipped), data=data, train=train, val=val, more=more, model=model) + evaluator)
     mim('train', 'mmpose', config, '--work-dir', tmp_path / 'work')
     rows = losses(tmp_path / 'work', 1, PARTS)
     assert rows and (any(row[5] for row in rows) if 'pct' in name else all(row[5] is None for row in rows))

@@ -43,6 +43,6 @@ def shrink_lofr(head: dict, backbone: dict) -> None:
         head['in_channels'] = tuple(channels // 8 for channels in head['in_channels'])
     head['channels'] = 16
     for part in ('encoder', 'part_decoder'):
-        head[part] = dict(head.get(part) or {}, feedforward_channels=16)
+        head[part] = dict(head.get(part) or {}, num_heads=2, feedforward_channels=16)
     if head.get('position_encoding'):
         head['position_encoding']['num_feats'] = 8

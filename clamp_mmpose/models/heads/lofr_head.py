@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.structures import PixelData
 from mmpose.models.heads import BaseHead
 from mmpose.models.utils.tta import flip_heatmaps
@@ -275,6 +276,9 @@ class LOFRHead(BaseHead):
             raise ValueError(_NO_TARGETS)
         weights = torch.cat([label.keypoint_weights for label in labels])
         located = [index for index, weight in enumerate(weights) if (weight > 0).any()]
+        # Each located instance counts the same, whichever of the processes of a distributed training has it.
+        number = responses.new_tensor(float(len(located)))
+        all_reduce(number, op='mean')
         if not located:
             return responses.new_zeros(())
         if any('heatmaps' not in batch_data_samples[index].get('gt_fields', ()) for index in located):
@@ -282,4 +286,4 @@ class LOFRHead(BaseHead):
         target = torch.stack([batch_data_samples[index].gt_fields.heatmaps for index in located])
         responses = resize_map(responses[located], target.shape[-2:])
         peaks = responses / responses.amax((2, 3), keepdim=True)
-        return self.keypoint_loss(peaks, target, weights[located])
+        return self.keypoint_loss(peaks, target, weights[located]) * (len(located) / number)

@@ -1,0 +1,4 @@
+_base_ = ['./lofr_res50_4xb32-160e_coco-256x192.py']
+
+# model settings: PDC alone
+model = dict(head=dict(scales=(4, ), spe=None, reppg=None))

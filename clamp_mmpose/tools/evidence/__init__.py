@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from ..commands import attempt
-from . import adaptation, captions, language
+from . import adaptation, captions, language, presence
 
-HELP = 'train toy models with and without the parts of a method, several seeds each; three hours on two cores'
-METHODS = {'language': language.compare, 'captions': captions.compare, 'adaptation': adaptation.compare}
+HELP = 'train toy models with and without the parts of a method, several seeds each; four hours on two cores'
+METHODS = {'language': language.compare, 'captions': captions.compare, 'adaptation': adaptation.compare,
+           'presence': presence.compare}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('docs', 'evidence.md'), help='default: %(default)s')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
     parser.add_argument('--epochs', type=int,
-                        help='of each training; default: 15 for language, 40 for captions, adaptation: as configured')
+                        help='of each training; default: 15 for language, 40 for captions, as configured for '
+                             'adaptation and presence')
     parser.add_argument('--train', type=int, help='training pictures; default: 300 for language, 6000 for captions, '
-                                                  '1500 for adaptation')
-    parser.add_argument('--only', nargs='+', metavar='WORD', help='language: configs whose name contains one of these')
+                                                  '1500 for adaptation and presence')
+    parser.add_argument('--only', nargs='+', metavar='WORD',
+                        help='language, presence: configs whose name contains one of these')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs', 'evidence'), help='default: %(default)s')
 
 

@@ -1,0 +1,191 @@
+"""LOFR on toy people: what presence alone teaches of locations, and what some locations add."""
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from ..commands import call, find_config, last_checkpoint
+from ..config_variant import load_variant
+from .page import machine, table, write_section
+from .runs import drawn, once
+
+FOLDER = Path('configs', 'lofr')
+TRAIN, VAL = 1500, 150
+THRESHOLD = 0.2
+PARTS = dict(head=range(5), shoulders=(5, 6), elbows=(7, 8), wrists=(9, 10), hips=(11, 12), knees=(13, 14),
+             ankles=(15, 16))
+TESTS = dict(people=('person_keypoints_val.json', 1.25), windows=('person_windows_val.json', 1.0))
+LOFR, BASE, LOCAL_BASE = 'LOFR', 'transformer baseline', 'transformer baseline, local features'
+QUARTER, ALL = 'LOFR, 25 % of locations', 'LOFR, all locations'
+ACTIVATION, MEAN, FACING = "LOFR's activation maps", 'mean location', 'mean location of the facing'
+CONFIGS = {
+    LOFR: 'lofr_tiny_1xb16-30e_toypeople-128x128.py',
+    BASE: 'lofr_tiny-base_1xb16-30e_toypeople-128x128.py',
+    LOCAL_BASE: 'lofr_tiny-base-local_1xb16-30e_toypeople-128x128.py',
+    QUARTER: 'lofr_tiny_1xb16-30e_toypeople-25pct-128x128.py',
+    ALL: 'lofr_tiny_1xb16-30e_toypeople-100pct-128x128.py',
+}
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Trains each model with each seed, tests it on people and on windows, and writes the section."""
+    folder = args.work_dir.resolve()
+    data = folder / 'data' / 'toypeople-presence'
+    call('clamp-mmpose', 'make-toy-data', data, '--kind', 'people', '--train', args.train or TRAIN, '--val', VAL)
+    runs = Runs(args, folder / 'presence', data)
+    accuracy = {test: {name: [values] for name, values in mean_locations(data, *TESTS[test]).items()}
+                for test in TESTS}
+    minutes: dict[str, list[float]] = {}
+    for seed in args.seeds:
+        for name, config in CONFIGS.items():
+            if args.only and not any(word in config for word in args.only):
+                continue
+            trained = runs.train(FOLDER / config, seed)
+            minutes.setdefault(name, []).append(trained['minutes'])
+            for test in TESTS:
+                accuracy[test].setdefault(name, []).append(runs.test(trained, test, 'response'))
+                if name == LOFR:
+                    accuracy[test].setdefault(ACTIVATION, []).append(runs.test(trained, test, 'activation'))
+            _write(args, accuracy, minutes)  # an interrupted run keeps what it has
+    print(f'written: {args.out}')
+
+
+class Runs:
+    """Trainings and their tests, each in a folder of its own."""
+
+    def __init__(self, args: argparse.Namespace, folder: Path, data: Path) -> None:
+        self.folder, self.epochs, self.data = folder, args.epochs, data
+
+    def train(self, path: Path, seed: int) -> dict:
+        cfg = load_variant(find_config(path), {'randomness.seed': seed})
+        if self.epochs:
+            cfg.train_cfg.max_epochs = self.epochs
+        cfg.train_cfg.val_interval = cfg.default_hooks.checkpoint.interval = cfg.train_cfg.max_epochs
+        for stage in ('train', 'val', 'test'):
+            cfg[f'{stage}_dataloader'].dataset.data_root = f'{self.data}/'
+        cfg.val_evaluator = cfg.test_evaluator = dict(type='PCKAccuracy', thr=THRESHOLD)
+        work_dir = self.folder / f'{path.stem}_seed{seed}'
+        origin = json.dumps(cfg.to_dict(), default=str) + drawn(self.data)
+
+        def run() -> dict:
+            variant = work_dir.with_name(f'{work_dir.name}.py')
+            cfg.dump(variant)
+            call('mim', 'train', 'mmpose', variant, '--work-dir', work_dir)
+            return dict(checkpoint=str(last_checkpoint(work_dir)))
+
+        return dict(once(work_dir, origin, run), origin=origin, config=str(work_dir) + '.py')
+
+    def test(self, trained: dict, test: str, source: str) -> list[float]:
+        """PCK of each keypoint."""
+        cfg = load_variant(Path(trained['config']), {'model.test_cfg.predict_from': source})
+        annotations, padding = TESTS[test]
+        dataset = cfg.test_dataloader.dataset
+        dataset.ann_file = f'annotations/{annotations}'
+        for step in dataset.pipeline:
+            if step['type'] == 'GetBBoxCenterScale':
+                step['padding'] = padding
+        work_dir = Path(trained['config']).with_suffix('') / f'{test}-{source}'
+
+        def run() -> dict:
+            variant, dump = work_dir / 'config.py', work_dir / 'predictions.pkl'
+            cfg.dump(variant)
+            call('mim', 'test', 'mmpose', variant, '--checkpoint', trained['checkpoint'], '--work-dir', work_dir,
+                 '--dump', dump)
+            return dict(accuracy=_accuracy_of(dump))
+
+        return once(work_dir, json.dumps(cfg.to_dict(), default=str) + trained['origin'], run)['accuracy']
+
+
+def mean_locations(data: Path, annotations: str, padding: float) -> dict[str, list[float]]:
+    """PCK of each keypoint where it is taken to lie where it lies on average, in the box, of the people to learn from:
+    all of them, and those that face the same way. Which way somebody faces is read off the labels, those to test on
+    too: an advantage that no model has.
+    """
+    import numpy as np
+    points, visible, facing = _people(data / 'annotations' / 'person_keypoints_train.json')
+    if padding == 1:  # windows: the mean of keypoints within windows of people to learn from
+        points, visible, facing = _windows_of(data, points, visible, facing)
+    test_points, test_visible, test_facing = _people(data / 'annotations' / annotations)
+    found = {}
+    for name, groups, test_groups in ((MEAN, np.zeros_like(facing), np.zeros_like(test_facing)),
+                                      (FACING, facing, test_facing)):
+        guess = np.zeros_like(test_points)
+        for group in np.unique(test_groups):
+            weight = visible * (groups == group)[:, None]
+            guess[test_groups == group] = np.einsum('nk,nkd->kd', weight, points) / weight.sum(0).clip(1)[:, None]
+        found[name] = _pck(guess, test_points, test_visible, np.ones(len(guess)))
+    return found
+
+
+def _people(path: Path) -> tuple:
+    """Keypoints (N, K, 2) from the centre of the box and in its longer sides, (N, K) whether labelled, (N,) facing."""
+    import numpy as np
+    annotations = json.loads(path.read_text())['annotations']
+    keypoints = np.array([one['keypoints'] for one in annotations], float).reshape(len(annotations), -1, 3)
+    boxes = np.array([one['bbox'] for one in annotations], float)
+    points = (keypoints[..., :2] - (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]) / boxes[:, 2:].max(1)[:, None, None]
+    visible = keypoints[..., 2] > 0
+    ears = visible[:, 3:5].sum(1)
+    middle = (points[:, 3:5, 0] * visible[:, 3:5]).sum(1) / ears.clip(1)
+    side = np.digitize(points[:, 0, 0] - middle, (-.02, .02))  # left, towards or away, right
+    return points, visible, np.where(visible[:, 0] & (ears > 0), side, 3)
+
+
+def _windows_of(data: Path, points, visible, facing) -> tuple:
+    """The same of windows on the people to learn from, 5 on each, drawn as those to test on are."""
+    import numpy as np
+
+    from clamp_mmpose.datasets.toy.person_windows import sample_windows
+    content = json.loads((data / 'annotations' / 'person_keypoints_train.json').read_text())
+    sizes = {image['id']: (image['width'], image['height']) for image in content['images']}
+    rng = np.random.default_rng(0)
+    found = []
+    for one, seen, side in zip(content['annotations'], visible, facing):
+        keypoints = np.array(one['keypoints'], float).reshape(-1, 3)[:, :2]
+        for window in sample_windows(rng, one['bbox'], sizes[one['image_id']], 5, share_whole=0):
+            x, y, length = window.square
+            found.append(((keypoints - (x + length / 2, y + length / 2)) / length, seen & window.shows(keypoints),
+                          side))
+    return tuple(np.stack(column) for column in zip(*found))
+
+
+def _accuracy_of(dump: Path) -> list[float]:
+    import numpy as np
+    from mmengine.fileio import load
+    samples = load(str(dump))
+    predicted = np.concatenate([sample['pred_instances']['keypoints'] for sample in samples])
+    truth = np.concatenate([sample['gt_instances']['keypoints'] for sample in samples])
+    visible = np.concatenate([sample['gt_instances']['keypoints_visible'] for sample in samples]).reshape(
+        truth.shape[:2]) > 0
+    boxes = np.concatenate([sample['gt_instances']['bboxes'] for sample in samples])
+    return _pck(predicted[..., :2], truth, visible, (boxes[:, 2:] - boxes[:, :2]).max(1))
+
+
+def _pck(predicted, truth, visible, sides) -> list[float]:
+    """In per cent, of each keypoint; ``sides`` (N,): the length that the threshold is a share of."""
+    import numpy as np
+    from mmpose.evaluation.functional import keypoint_pck_accuracy
+    accuracy, _, _ = keypoint_pck_accuracy(predicted, truth, visible, THRESHOLD, np.stack([sides, sides], axis=1))
+    return [100 * float(value) for value in accuracy]
+
+
+def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[float]]) -> None:
+    took = ', '.join(f'{name}: {statistics.mean(values):.1f} minutes' for name, values in minutes.items())
+    lines = [f'PCK at {THRESHOLD} of the longer side of the box, in per cent, mean of the keypoints, on people not '
+             f'seen: mean of seeds {" and ".join(map(str, args.seeds[:max(map(len, minutes.values()))]))}, and its '
+             f'least and greatest. {args.train or TRAIN} pictures. "{FACING}" knows from the labels which way each '
+             f'person to test on faces. {machine()}; {took}.', '']
+    for test, models in accuracy.items():
+        rows = [[name, _spread([statistics.mean(values) for values in runs]),
+                 *(f'{statistics.mean(run[index] for run in runs for index in part):.0f}' for part in PARTS.values())]
+                for name, runs in models.items()]
+        lines += [{'people': 'Whole people:', 'windows': 'Windows on parts of them:'}[test], '',
+                  *table(['model', 'all', *PARTS], rows), '']
+    write_section(args.out, 'Presence', lines)
+
+
+def _spread(values: list[float]) -> str:
+    mean = f'{statistics.mean(values):.1f}'
+    return f'{mean} ({min(values):.1f} to {max(values):.1f})' if len(values) > 1 else mean

@@ -21,6 +21,7 @@ DATA = os.environ.get('CLAMP_MMPOSE_REAL_DATA')
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'lofr'
 SETTINGS, SIZE = '1xb16-30e_toypeople', '128x128'
 FREE, SHARED = f'lofr_tiny_{SETTINGS}-{SIZE}', f'lofr_tiny_{SETTINGS}-25pct-{SIZE}'
+WINDOWS = f'lofr_tiny_1xb16-2e_toypeople-windows-{SIZE}'
 MPII = f'lofr_tiny_{SETTINGS}-mpii-{SIZE}'
 ABLATIONS = [f'lofr_tiny-{row}_{SETTINGS}-{SIZE}' for row in (
     'base', 'spe', 'ms', 'reppg', 'pdc', 'spe-ms', 'reppg-pdc')]
@@ -91,6 +92,18 @@ def test_training_with_some_locations_has_a_heatmap_loss_for_them(folder):
     assert all(None not in row for row in rows)
     assert any(row[-1] > 0 for row in rows)
     assert 'coco/AP' in run_test(config, work / 'epoch_2.pth')
+
+
+def test_a_table_of_windows_is_enough_to_train(folder):
+    for coordinates in ('person_keypoints_train.json', 'mpii_train.json'):
+        os.rename(folder / f'toy/annotations/{coordinates}', folder / coordinates)
+    try:
+        config, work = train(folder, WINDOWS, '--cfg-options', 'train_dataloader.batch_size=16')
+    finally:
+        for coordinates in ('person_keypoints_train.json', 'mpii_train.json'):
+            os.rename(folder / coordinates, folder / f'toy/annotations/{coordinates}')
+    assert losses(work, 1, PARTS)
+    assert 'coco/AP' in run_test(config, work / 'epoch_1.pth')
 
 
 def test_people_by_mpii_are_tested_by_pckh(folder):

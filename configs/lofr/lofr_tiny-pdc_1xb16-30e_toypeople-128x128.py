@@ -1,4 +1,4 @@
 _base_ = ['./lofr_tiny_1xb16-30e_toypeople-128x128.py']
 
 # model settings: PDC alone
-model = dict(head=dict(scales=(4, ), spe=None, reppg=None))
+model = dict(head=dict(scales=(8, ), spe=None, reppg=None))

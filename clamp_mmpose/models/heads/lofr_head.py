@@ -44,6 +44,8 @@ class LOFROutput(NamedTuple):
     decoder_logits: Tensor
 
 
+_NOTHING_SEEN = -2.0  # the logit of a part of which nothing is seen, at first
+
 # What test_cfg.predict_from names: the maps to decode, the maps to show, and the logits that say what is there.
 _READINGS = {
     'response': lambda out: (out.responses, out.responses, out.decoder_logits),
@@ -96,7 +98,8 @@ class LOFRHead(BaseHead):
         part_decoder: arguments of :class:`PartDecoder`.
         local_features: what the response maps pool. None is the memory, whose cells know of the whole image, so that a
             part can be classified right wherever its map looks. dict(stride=8), with other arguments of
-            :class:`LocalFeatures`, is the backbone's map of this stride, whose cells know of what is around them. Ours.
+            :class:`LocalFeatures`, is the backbone's map of this stride, whose cells know of what is around them; what
+            a cell shows then speaks for a part or not at all, for otherwise ankles are told by where no head is. Ours.
         classification_loss: config of a loss of logits and presence, both (B, C). MMPose's BCELoss takes logits unless
             it is told ``use_sigmoid``.
         classification_weights: alpha, alpha_1, alpha_2 of Eq. 13: behind CNN, encoder and decoder.
@@ -163,6 +166,8 @@ class LOFRHead(BaseHead):
         self.encoder_classifier = nn.Linear(channels, out_channels)
         # Each part has a classifier of its own, a row of the weight.
         self.decoder_classifier = nn.Linear(channels, out_channels)
+        if self.local_features is not None:
+            nn.init.constant_(self.decoder_classifier.bias, _NOTHING_SEEN)
 
     def forward(self, feats: Features) -> Tensor:
         """(B, C, H, W): the heatmaps that ``predict`` decodes, of the size that the codec has."""
@@ -179,7 +184,7 @@ class LOFRHead(BaseHead):
             local = resize_map(self.local_features(feats[self.local_index]), memory.shape[-2:])
         responses, features = self.part_decoder(prototypes, memory, local)
         encoder_logits = self.encoder_classifier(memory.mean((2, 3)))
-        decoder_logits = (features * self.decoder_classifier.weight).sum(-1) + self.decoder_classifier.bias
+        decoder_logits = (features * self._part_weight()).sum(-1) + self.decoder_classifier.bias
         return LOFROutput(*map(full_precision, (activations, responses, features, prototypes, cnn_logits,
                                                 encoder_logits, decoder_logits)))
 
@@ -225,6 +230,11 @@ class LOFRHead(BaseHead):
             keypoint_maps = self.spe.keypoint_maps(activations)
             tokens = [self.spe(x, keypoint_maps) for x in maps]
         return self.encoder(tokens, sizes)
+
+    def _part_weight(self) -> Tensor:
+        """(C, D): of local features, none of which is negative, no weight is either."""
+        weight = self.decoder_classifier.weight
+        return weight if self.local_features is None else weight.abs()
 
     def _prototypes(self, features: Tensor, keypoint_maps: Tensor) -> Tensor:
         if self.reppg is None:

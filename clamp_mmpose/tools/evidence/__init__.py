@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--train', type=int, help='training pictures; default: 300 for language, 6000 for captions, '
                                                   '1500 for adaptation and presence')
     parser.add_argument('--only', nargs='+', metavar='WORD',
-                        help='language, presence: configs whose name contains one of these')
+                        help='language: configs whose name contains one of these; presence: models')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs', 'evidence'), help='default: %(default)s')
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -18,14 +19,19 @@ PARTS = dict(head=range(5), shoulders=(5, 6), elbows=(7, 8), wrists=(9, 10), hip
              ankles=(15, 16))
 TESTS = dict(people=('person_keypoints_val.json', 1.25), windows=('person_windows_val.json', 1.0))
 LOFR, BASE, LOCAL_BASE = 'LOFR', 'transformer baseline', 'transformer baseline, local features'
-QUARTER, ALL = 'LOFR, 25 % of locations', 'LOFR, all locations'
+WHOLE, QUARTER, ALL = 'LOFR on whole people', 'LOFR, 25 % of locations', 'LOFR, all locations'
 ACTIVATION, MEAN, FACING = "LOFR's activation maps", 'mean location', 'mean location of the facing'
-CONFIGS = {
-    LOFR: 'lofr_tiny_1xb16-30e_toypeople-128x128.py',
-    BASE: 'lofr_tiny-base_1xb16-30e_toypeople-128x128.py',
-    LOCAL_BASE: 'lofr_tiny-base-local_1xb16-30e_toypeople-128x128.py',
-    QUARTER: 'lofr_tiny_1xb16-30e_toypeople-25pct-128x128.py',
-    ALL: 'lofr_tiny_1xb16-30e_toypeople-100pct-128x128.py',
+WINDOWS, PEOPLE = (f'lofr_tiny_1xb16-{name}-128x128.py' for name in ('2e_toypeople-windows', '30e_toypeople'))
+NO_MODULES = {'model.head.scales': (8, ), 'model.head.spe': None, 'model.head.reppg': None,
+              'model.head.diversity_loss': None}
+# (config, what is changed in it)
+MODELS = {
+    LOFR: (WINDOWS, {}),
+    BASE: (WINDOWS, {**NO_MODULES, 'model.head.local_features': None}),
+    LOCAL_BASE: (WINDOWS, NO_MODULES),
+    WHOLE: (PEOPLE, {}),
+    QUARTER: (PEOPLE.replace('people', 'people-25pct'), {}),
+    ALL: (PEOPLE.replace('people', 'people-100pct'), {}),
 }
 
 
@@ -39,10 +45,10 @@ def compare(args: argparse.Namespace) -> None:
                 for test in TESTS}
     minutes: dict[str, list[float]] = {}
     for seed in args.seeds:
-        for name, config in CONFIGS.items():
-            if args.only and not any(word in config for word in args.only):
+        for name, (config, options) in MODELS.items():
+            if args.only and not any(word in name for word in args.only):
                 continue
-            trained = runs.train(FOLDER / config, seed)
+            trained = runs.train(name, FOLDER / config, seed, options)
             minutes.setdefault(name, []).append(trained['minutes'])
             for test in TESTS:
                 accuracy[test].setdefault(name, []).append(runs.test(trained, test, 'response'))
@@ -58,15 +64,15 @@ class Runs:
     def __init__(self, args: argparse.Namespace, folder: Path, data: Path) -> None:
         self.folder, self.epochs, self.data = folder, args.epochs, data
 
-    def train(self, path: Path, seed: int) -> dict:
-        cfg = load_variant(find_config(path), {'randomness.seed': seed})
+    def train(self, name: str, path: Path, seed: int, options: dict) -> dict:
+        cfg = load_variant(find_config(path), {'randomness.seed': seed, **options})
         if self.epochs:
             cfg.train_cfg.max_epochs = self.epochs
         cfg.train_cfg.val_interval = cfg.default_hooks.checkpoint.interval = cfg.train_cfg.max_epochs
         for stage in ('train', 'val', 'test'):
             cfg[f'{stage}_dataloader'].dataset.data_root = f'{self.data}/'
         cfg.val_evaluator = cfg.test_evaluator = dict(type='PCKAccuracy', thr=THRESHOLD)
-        work_dir = self.folder / f'{path.stem}_seed{seed}'
+        work_dir = self.folder / f'{re.sub("[^a-zA-Z0-9]+", "-", name)}_seed{seed}'
         origin = json.dumps(cfg.to_dict(), default=str) + drawn(self.data)
 
         def run() -> dict:

@@ -150,6 +150,8 @@ def paper_rows(model):
 def test_method_readme_has_a_row_for_every_row_of_the_paper(model_index):
     for model in model_index['Models']:
         method = ROOT / Path(model['Config']).parent
+        if method.name == 'lofr':  # several datasets and metrics: tests/configs/test_lofr_configs.py compares its rows
+            continue
         linked = [line for line in (method / 'README.md').read_text(encoding='utf-8').splitlines()
                   if f']({Path(model["Config"]).name})' in line and line.startswith('|')]
         named = paper_rows(model)
@@ -168,9 +170,14 @@ def test_the_rows_of_a_paper_have_distinct_names_and_plausible_values(model_inde
         rows += result.items() if isinstance(result, dict) else []
     names = [name for name, _ in rows]
     assert len(names) == len(set(names)) > 50
-    known = {'AP', 'AP50', 'AP75', 'APM', 'APL', 'AR', 'Parameters (M)', 'GFLOPs'}
+    known = {'AP', 'AP50', 'AP75', 'APM', 'APL', 'AR', 'Parameters (M)', 'GFLOPs', 'AP medium', 'AP hard'}
     for name, metrics in rows:
+        if 'PCKh@0.5' in metrics:
+            continue
+        if 'PCKh' in name or 'mean response' in name:  # of each joint
+            assert {'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle'} < set(metrics), name
+            continue
         assert set(metrics) <= known and 'AP' in metrics, name
         if 'AP75' in metrics:
             assert metrics['AP75'] < metrics['AP50'] and metrics['AP'] < metrics['AP50'], name
-            assert metrics['AP'] < metrics['AR'], name
+            assert metrics['AP'] < metrics.get('AR', 100), name

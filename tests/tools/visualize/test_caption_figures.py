@@ -42,7 +42,7 @@ def test_what_a_caption_model_has_is_drawn_and_the_rest_is_left_out_with_a_reaso
         'captions.csv', 'captions.png', 'masking.csv', 'masking.png', 'masking_errors.png', 'poses.png',
         'self_attention.csv', 'self_attention_1.png', 'self_attention_2.png']
     left_out = [line for line in capsys.readouterr().err.splitlines() if line.startswith('visualize:')]
-    assert len(left_out) == 8
+    assert len(left_out) == 10
     assert any('MeTTAHead; BLIPCaptionPoseEstimator has no resize' in line for line in left_out)
     assert any(line.endswith('MeTTAPoseEstimator; this is BLIPCaptionPoseEstimator') for line in left_out)
     assert any('score-maps is left out: it needs a model with a score map' in line for line in left_out)

@@ -179,9 +179,11 @@ def _pck(predicted, truth, visible, sides) -> list[float]:
 
 def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[float]]) -> None:
     took = ', '.join(f'{name}: {statistics.mean(values):.1f} minutes' for name, values in minutes.items())
+    seeds = args.seeds[:max(map(len, minutes.values()))]
+    which = (f'mean of seeds {" and ".join(map(str, seeds))}, and its least and greatest' if len(seeds) > 1 else
+             f'seed {seeds[0]} alone')
     lines = [f'PCK at {THRESHOLD} of the longer side of the box, in per cent, mean of the keypoints, on people not '
-             f'seen: mean of seeds {" and ".join(map(str, args.seeds[:max(map(len, minutes.values()))]))}, and its '
-             f'least and greatest. {args.train or TRAIN} pictures. "{FACING}" knows from the labels which way each '
+             f'seen: {which}. {args.train or TRAIN} pictures. "{FACING}" knows from the labels which way each '
              f'person to test on faces. {machine()}; {took}.', '']
     for test, models in accuracy.items():
         rows = [[name, _spread([statistics.mean(values) for values in runs]),

@@ -99,7 +99,7 @@ class LOFRHead(BaseHead):
         local_features: what the response maps pool. None is the memory, whose cells know of the whole image, so that a
             part can be classified right wherever its map looks. dict(stride=8), with other arguments of
             :class:`LocalFeatures`, is the backbone's map of this stride, whose cells know of what is around them; what
-            a cell shows then speaks for a part or not at all, for otherwise ankles are told by where no head is. Ours.
+            a cell shows then speaks for a part or not at all, so that a part is not told by what is missing. Ours.
         classification_loss: config of a loss of logits and presence, both (B, C). MMPose's BCELoss takes logits unless
             it is told ``use_sigmoid``.
         classification_weights: alpha, alpha_1, alpha_2 of Eq. 13: behind CNN, encoder and decoder.

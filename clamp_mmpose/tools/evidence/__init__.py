@@ -8,7 +8,7 @@ from pathlib import Path
 from ..commands import attempt
 from . import adaptation, captions, language, presence
 
-HELP = 'train toy models with and without the parts of a method, several seeds each; four hours on two cores'
+HELP = 'train toy models with and without the parts of a method, several seeds each; hours on two cores'
 METHODS = {'language': language.compare, 'captions': captions.compare, 'adaptation': adaptation.compare,
            'presence': presence.compare}
 

@@ -180,4 +180,5 @@ def test_the_rows_of_a_paper_have_distinct_names_and_plausible_values(model_inde
         assert set(metrics) <= known and 'AP' in metrics, name
         if 'AP75' in metrics:
             assert metrics['AP75'] < metrics['AP50'] and metrics['AP'] < metrics['AP50'], name
-            assert metrics['AP'] < metrics.get('AR', 100), name
+            if 'LOFR' not in name and 'category-label' not in name:  # whose tables 1 and 3 have no AR
+                assert metrics['AP'] < metrics['AR'], name

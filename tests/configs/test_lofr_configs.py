@@ -105,7 +105,7 @@ def test_every_other_recipe_has_all_modules():
     for name in set(NAMES) - set(ablations):
         head = narrow_head(name)
         assert head.spe and head.reppg and head.diversity_loss, name
-        # Stride 4 of the toys would take most of their time.
+        # Stride 4 would take most of the time of the toys.
         assert len(head.projections) == (2 if '_tiny_' in name else 3), name
 
 
@@ -284,17 +284,20 @@ def test_data_codec_and_test_are_mmposes(ours, theirs):
 
 
 @pytest.mark.parametrize('name', [
-    f'lofr_hrnet-w32_{COCO}-256x192', f'lofr_res50_{CROWD}',
+    f'lofr_hrnet-w32_{COCO}-256x192', f'lofr_res50_{CROWD}', TOY,
     *(pytest.param(name, marks=pytest.mark.slow) for name in (
         f'lofr_res50_{MPII.replace("256x256", "384x384")}', f'lofr_res50-base_{COCO}-384x288'))])
-def test_response_maps_have_the_size_of_the_heatmaps_and_sum_to_1(name):
+def test_response_maps_have_the_finest_scale_and_sum_to_1_and_heatmaps_the_codecs_size(name):
     cfg = load(name)
     model = build_pose_estimator(shrink_model(cfg.model)).eval()
     width, height = cfg.codec.input_size
     with torch.no_grad():
         out = model.head.read(model.extract_feat(torch.randn(1, 3, height, width)))
     count = cfg.model.head.out_channels
-    assert out.responses.shape == (1, count, height // 4, width // 4) == (1, count, *cfg.codec.heatmap_size[::-1])
+    stride = 8 if 'tiny' in name else 4  # the finest scale
+    assert out.responses.shape == (1, count, height // stride, width // stride)
+    heatmaps = model.head(model.extract_feat(torch.randn(1, 3, height, width)))
+    assert heatmaps.shape == (1, count, height // 4, width // 4) == (1, count, *cfg.codec.heatmap_size[::-1])
     torch.testing.assert_close(out.responses.sum((2, 3)), torch.ones(1, count))
     assert (out.responses >= 0).all()
 

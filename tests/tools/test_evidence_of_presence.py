@@ -31,7 +31,7 @@ def test_the_mean_location_is_that_of_the_people_to_learn_from_in_their_boxes(da
             if flag:
                 guess = np.array([x + w / 2, y + h / 2]) + np.mean(places[index], axis=0) * max(w, h)
                 hits[index].append(np.hypot(*(guess - (px, py))) < .2 * max(w, h))
-    found = presence.mean_locations(data, *presence.TESTS['people'])[presence.MEAN]
+    found = presence.mean_locations(data, 'people')[presence.MEAN]
     assert found == pytest.approx([100 * np.mean(one) for one in hits])
 
 
@@ -45,12 +45,12 @@ def test_who_knows_the_facing_takes_the_mean_of_those_who_face_so(tmp_path):
     (tmp_path / 'annotations').mkdir()
     for name in ('person_keypoints_train.json', 'person_keypoints_val.json'):
         (tmp_path / 'annotations' / name).write_text(json.dumps(dict(annotations=people)))
-    found = presence.mean_locations(tmp_path, *presence.TESTS['people'])
+    found = presence.mean_locations(tmp_path, 'people')
     assert found[presence.MEAN][9] == 0 and found[presence.FACING] == [100] * 17
 
 
 def test_windows_are_harder_than_people(data):
-    people, windows = (presence.mean_locations(data, *presence.TESTS[test]) for test in ('people', 'windows'))
+    people, windows = (presence.mean_locations(data, test) for test in ('people', 'windows'))
     assert np.mean(windows[presence.MEAN]) < np.mean(people[presence.MEAN]) - 15
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..commands import call, find_config, last_checkpoint
 from ..config_variant import load_variant
 from .page import machine, table, write_section
-from .runs import drawn, newest, once
+from .runs import described, drawn, dump, newest, once
 
 FOLDER = Path('configs', 'metta')
 JOINT, META = (FOLDER / f'metta-{name}_toypeople-128x128.py' for name in ('joint_tiny_1xb16-10e', 'meta_tiny_1xb8-2e'))
@@ -62,11 +62,11 @@ class Runs:
             cfg.load_from = start['checkpoint']
         self._read_from(cfg, SOURCE, 'train', 'val', 'test')
         cfg.val_evaluator = cfg.test_evaluator = dict(type='TorsoPCKAccuracy')
-        origin = _text(cfg) + drawn(self.data[SOURCE]) + (start or {}).get('origin', '')
+        origin = described(cfg) + drawn(self.data[SOURCE]) + (start or {}).get('origin', '')
         work_dir = self.folder / name
 
         def run() -> dict:
-            call('mim', 'train', 'mmpose', _dump(cfg, work_dir), '--work-dir', work_dir)
+            call('mim', 'train', 'mmpose', dump(cfg, work_dir), '--work-dir', work_dir)
             return dict(checkpoint=str(last_checkpoint(work_dir)))
 
         return dict(once(work_dir, origin, run), origin=origin)
@@ -82,29 +82,18 @@ class Runs:
         work_dir = self.folder / name
 
         def run() -> dict:
-            call('mim', 'test', 'mmpose', _dump(cfg, work_dir), '--checkpoint', trained['checkpoint'], '--work-dir',
+            call('mim', 'test', 'mmpose', dump(cfg, work_dir), '--checkpoint', trained['checkpoint'], '--work-dir',
                  work_dir)
             metrics = json.loads(newest(work_dir, '*/*.json').read_text())
             keys = [f'adaptation/step_{step}/{METRIC}' for step in range(cfg.default_hooks.metta.steps + 1)] if steps \
                 else [METRIC]
             return dict(accuracy=[100 * metrics[key] for key in keys])
 
-        return once(work_dir, _text(cfg) + drawn(self.data[domain]) + trained['origin'], run)['accuracy']
+        return once(work_dir, described(cfg) + drawn(self.data[domain]) + trained['origin'], run)['accuracy']
 
     def _read_from(self, cfg, domain: str, *stages: str) -> None:
         for stage in stages:
             cfg[f'{stage}_dataloader'].dataset.data_root = f'{self.data[domain]}/'
-
-
-def _text(cfg) -> str:
-    return json.dumps(cfg.to_dict(), default=str)
-
-
-def _dump(cfg, work_dir: Path) -> Path:
-    work_dir.parent.mkdir(parents=True, exist_ok=True)
-    path = work_dir.with_name(f'{work_dir.name}.py')
-    cfg.dump(path)
-    return path
 
 
 def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[float]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..commands import call, find_config
 from ..config_variant import load_variant
 from .page import machine, table, write_section
-from .runs import drawn, newest, once
+from .runs import described, drawn, dump, newest, once
 
 EPOCHS, TRAIN = 40, 6000
 CONFIG, SINGLE = (Path('configs', 'blip', f'blip_{name}_1xb16-40e_toypeople-128x128.py')
@@ -67,14 +67,12 @@ class Runs:
     def result(self, name: str, cfg) -> dict:
         """What the last validation of a training told, and its minutes."""
         work_dir = self.folder / name
-        return once(work_dir, json.dumps(cfg.to_dict(), default=str) + drawn(self.data), lambda: _train(work_dir, cfg))
+        return once(work_dir, described(cfg) + drawn(self.data), lambda: _train(work_dir, cfg))
 
 
 def _train(work_dir: Path, cfg) -> dict:
     """The validation after the last epoch."""
-    variant = work_dir.with_name(f'{work_dir.name}.py')
-    cfg.dump(variant)
-    call('mim', 'train', 'mmpose', variant, '--work-dir', work_dir)
+    call('mim', 'train', 'mmpose', dump(cfg, work_dir), '--work-dir', work_dir)
     rows = [json.loads(line) for line in newest(work_dir, '*/vis_data/scalars.json').read_text().splitlines()]
     return [row for row in rows if 'caption/MAE' in row][-1]
 

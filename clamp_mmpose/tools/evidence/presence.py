@@ -10,13 +10,14 @@ from pathlib import Path
 from ..commands import call, find_config, last_checkpoint
 from ..config_variant import load_variant
 from .page import machine, table, write_section
-from .runs import drawn, once
+from .runs import described, drawn, dump, once
 
 FOLDER = Path('configs', 'lofr')
 TRAIN, VAL = 1500, 150
 THRESHOLD = 0.2
 PARTS = dict(head=range(5), shoulders=(5, 6), elbows=(7, 8), wrists=(9, 10), hips=(11, 12), knees=(13, 14),
              ankles=(15, 16))
+# annotations, and how much of what is around a box the input shows
 TESTS = dict(people=('person_keypoints_val.json', 1.25), windows=('person_windows_val.json', 1.0))
 LOFR, BASE, LOCAL_BASE = 'LOFR', 'transformer baseline', 'transformer baseline, local features'
 WHOLE, QUARTER, ALL = 'LOFR on whole people', 'LOFR, 25 % of locations', 'LOFR, all locations'
@@ -41,7 +42,7 @@ def compare(args: argparse.Namespace) -> None:
     data = folder / 'data' / 'toypeople-presence'
     call('clamp-mmpose', 'make-toy-data', data, '--kind', 'people', '--train', args.train or TRAIN, '--val', VAL)
     runs = Runs(args, folder / 'presence', data)
-    accuracy = {test: {name: [values] for name, values in mean_locations(data, *TESTS[test]).items()}
+    accuracy = {test: {name: [values] for name, values in mean_locations(data, test).items()}
                 for test in TESTS}
     minutes: dict[str, list[float]] = {}
     for seed in args.seeds:
@@ -73,12 +74,10 @@ class Runs:
             cfg[f'{stage}_dataloader'].dataset.data_root = f'{self.data}/'
         cfg.val_evaluator = cfg.test_evaluator = dict(type='PCKAccuracy', thr=THRESHOLD)
         work_dir = self.folder / f'{re.sub("[^a-zA-Z0-9]+", "-", name)}_seed{seed}'
-        origin = json.dumps(cfg.to_dict(), default=str) + drawn(self.data)
+        origin = described(cfg) + drawn(self.data)
 
         def run() -> dict:
-            variant = work_dir.with_name(f'{work_dir.name}.py')
-            cfg.dump(variant)
-            call('mim', 'train', 'mmpose', variant, '--work-dir', work_dir)
+            call('mim', 'train', 'mmpose', dump(cfg, work_dir), '--work-dir', work_dir)
             return dict(checkpoint=str(last_checkpoint(work_dir)))
 
         return dict(once(work_dir, origin, run), origin=origin, config=str(work_dir) + '.py')
@@ -95,25 +94,24 @@ class Runs:
         work_dir = Path(trained['config']).with_suffix('') / f'{test}-{source}'
 
         def run() -> dict:
-            variant, dump = work_dir / 'config.py', work_dir / 'predictions.pkl'
-            cfg.dump(variant)
-            call('mim', 'test', 'mmpose', variant, '--checkpoint', trained['checkpoint'], '--work-dir', work_dir,
-                 '--dump', dump)
-            return dict(accuracy=_accuracy_of(dump))
+            predictions = work_dir / 'predictions.pkl'
+            call('mim', 'test', 'mmpose', dump(cfg, work_dir), '--checkpoint', trained['checkpoint'], '--work-dir',
+                 work_dir, '--dump', predictions)
+            return dict(accuracy=_accuracy_of(predictions))
 
-        return once(work_dir, json.dumps(cfg.to_dict(), default=str) + trained['origin'], run)['accuracy']
+        return once(work_dir, described(cfg) + trained['origin'], run)['accuracy']
 
 
-def mean_locations(data: Path, annotations: str, padding: float) -> dict[str, list[float]]:
+def mean_locations(data: Path, test: str) -> dict[str, list[float]]:
     """PCK of each keypoint where it is taken to lie where it lies on average, in the box, of the people to learn from:
     all of them, and those that face the same way. Which way somebody faces is read off the labels, those to test on
     too: an advantage that no model has.
     """
     import numpy as np
     points, visible, facing = _people(data / 'annotations' / 'person_keypoints_train.json')
-    if padding == 1:  # windows: the mean of keypoints within windows of people to learn from
+    if test == 'windows':  # the mean is that of the keypoints within windows, too
         points, visible, facing = _windows_of(data, points, visible, facing)
-    test_points, test_visible, test_facing = _people(data / 'annotations' / annotations)
+    test_points, test_visible, test_facing = _people(data / 'annotations' / TESTS[test][0])
     found = {}
     for name, groups, test_groups in ((MEAN, np.zeros_like(facing), np.zeros_like(test_facing)),
                                       (FACING, facing, test_facing)):
@@ -157,10 +155,10 @@ def _windows_of(data: Path, points, visible, facing) -> tuple:
     return tuple(np.stack(column) for column in zip(*found))
 
 
-def _accuracy_of(dump: Path) -> list[float]:
+def _accuracy_of(predictions: Path) -> list[float]:
     import numpy as np
     from mmengine.fileio import load
-    samples = load(str(dump))
+    samples = load(str(predictions))
     predicted = np.concatenate([sample['pred_instances']['keypoints'] for sample in samples])
     truth = np.concatenate([sample['gt_instances']['keypoints'] for sample in samples])
     visible = np.concatenate([sample['gt_instances']['keypoints_visible'] for sample in samples]).reshape(

@@ -29,6 +29,19 @@ def once(folder: Path, origin: str, run: Callable[[], dict]) -> dict:
     return found
 
 
+def described(cfg) -> str:
+    """All of a config, as the origin of what comes from it."""
+    return json.dumps(cfg.to_dict(), default=str)
+
+
+def dump(cfg, work_dir: Path) -> Path:
+    """Writes the config beside its ``work_dir``, for `mim`."""
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
+    path = work_dir.with_name(f'{work_dir.name}.py')
+    cfg.dump(path)
+    return path
+
+
 def newest(folder: Path, pattern: str) -> Path:
     """The file that was written last. FileNotFoundError where there is none."""
     files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)

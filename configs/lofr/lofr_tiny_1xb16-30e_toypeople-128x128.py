@@ -41,11 +41,11 @@ model = dict(
         base_channels=16,
         stem_channels=16,
         strides=(1, 2, 2, 1),  # the last stage at stride 16: activation maps of 8x8
-        out_indices=(1, 2, 3)),
+        out_indices=(0, 1, 2, 3)),
     head=dict(
         type='LOFRHead',
-        in_channels=(32, 64, 128),
-        strides=(8, 16, 16),
+        in_channels=(16, 32, 64, 128),
+        strides=(4, 8, 16, 16),
         scales=(8, 16),  # MS; (8, ) without. Stride 4 would take most of the time
         out_channels=num_keypoints,
         channels=64,  # 256 at full size
@@ -53,7 +53,8 @@ model = dict(
         encoder=dict(num_layers=1, num_heads=4, feedforward_channels=128, dropout=0.0),
         reppg=dict(embedding=True),
         part_decoder=dict(num_layers=1, num_heads=1, feedforward_channels=128, dropout=0.0),
-        local_features=dict(stride=8),
+        local_matching=dict(),
+        classification_weights=(0.2, 0.2, 1.0),
         diversity_loss=dict(type='PartDiversityLoss', loss_weight=0.01),
         decoder=codec),
     test_cfg=dict(flip_test=False))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..layers import (
     ActivationMaps,
     ContextEncoder,
-    LocalFeatures,
+    LocalKeys,
     PartDecoder,
     PosePrototypes,
     SpatialPositionEncoding,
@@ -23,8 +23,10 @@ from ..layers import (
     kinematic_adjacency,
     read_skeleton,
     resize_map,
+    window_logits,
 )
 from ..layers.backbone_maps import check_maps, find_scales
+from .presence_labels import read_presence, read_windows
 
 
 class LOFROutput(NamedTuple):
@@ -33,6 +35,7 @@ class LOFROutput(NamedTuple):
     ``activations`` (B, C, h, w): what the CNN's classifier sees in each cell of the last map; its positive part is the
     activation map of Eq. 1. ``responses`` (B, C, H, W): the response maps, each of which sums to 1. ``features``
     (B, C, D) of the parts, ``prototypes`` (B, C, D) that asked for them. Logits (B, C) of the three classifiers.
+    ``evidence`` (B, C, H, W), with ``local_matching``: what each cell says of each part.
     """
 
     activations: Tensor
@@ -42,9 +45,8 @@ class LOFROutput(NamedTuple):
     cnn_logits: Tensor
     encoder_logits: Tensor
     decoder_logits: Tensor
+    evidence: Tensor | None = None
 
-
-_NOTHING_SEEN = -2.0  # the logit of a part of which nothing is seen, at first
 
 # What test_cfg.predict_from names: the maps to decode, the maps to show, and the logits that say what is there.
 _READINGS = {
@@ -96,10 +98,11 @@ class LOFRHead(BaseHead):
         encoder: arguments of :class:`ContextEncoder`.
         reppg: arguments of :class:`PosePrototypes`; None has learned queries instead, and needs no skeleton.
         part_decoder: arguments of :class:`PartDecoder`.
-        local_features: what the response maps pool. None is the memory, whose cells know of the whole image, so that a
-            part can be classified right wherever its map looks. dict(stride=8), with other arguments of
-            :class:`LocalFeatures`, is the backbone's map of this stride, whose cells know of what is around them; what
-            a cell shows then speaks for a part or not at all, so that a part is not told by what is missing. Ours.
+        local_matching: None, or dict() with arguments of :class:`LocalKeys`: parts are matched with keys from all maps
+            of the backbone, and the mean of these matches under a response map is the part's logit, in place of what
+            the map pools from the memory, whose cells know of the whole image, so that a part can be classified right
+            wherever its map looks. Ours. With it, ``gt_instance_labels.window_boxes`` (1, W, 4), in pixels of the
+            input, and ``window_presence`` (1, W, C), of windows of the image, are learned from too.
         classification_loss: config of a loss of logits and presence, both (B, C). MMPose's BCELoss takes logits unless
             it is told ``use_sigmoid``.
         classification_weights: alpha, alpha_1, alpha_2 of Eq. 13: behind CNN, encoder and decoder.
@@ -122,7 +125,7 @@ class LOFRHead(BaseHead):
                  encoder: ConfigType = dict(num_layers=4),  # noqa: B006
                  reppg: OptConfigType = dict(num_layers=2),  # noqa: B006
                  part_decoder: ConfigType = dict(num_layers=6),  # noqa: B006
-                 local_features: OptConfigType = None,
+                 local_matching: OptConfigType = None,
                  classification_loss: ConfigType = dict(type='BCELoss'),  # noqa: B006
                  classification_weights: tuple[float, float, float] = (0.2, 0.2, 0.5),
                  diversity_loss: OptConfigType = dict(type='PartDiversityLoss', loss_weight=0.1),  # noqa: B006
@@ -154,20 +157,12 @@ class LOFRHead(BaseHead):
         else:
             adjacency = kinematic_adjacency(read_skeleton(metainfo, skeleton_links, out_channels), out_channels)
             self.reppg = PosePrototypes(self.in_channels[-1], channels, adjacency, **reppg)
-        self.local_features = None
-        if local_features is not None:
-            arguments = dict(local_features)
-            stride = arguments.pop('stride', None)
-            if stride not in self.strides:
-                raise ValueError(f'local_features={local_features} must have a stride, one of {self.strides}')
-            self.local_index = self.strides.index(stride)
-            self.local_features = LocalFeatures(self.in_channels[self.local_index], channels, **arguments)
-        self.part_decoder = PartDecoder(channels, local=self.local_features is not None, **part_decoder)
+        self.local_keys = None if local_matching is None else LocalKeys(self.in_channels, channels, **local_matching)
+        self.part_decoder = PartDecoder(
+            channels, matched_parts=None if local_matching is None else out_channels, **part_decoder)
         self.encoder_classifier = nn.Linear(channels, out_channels)
         # Each part has a classifier of its own, a row of the weight.
-        self.decoder_classifier = nn.Linear(channels, out_channels)
-        if self.local_features is not None:
-            nn.init.constant_(self.decoder_classifier.bias, _NOTHING_SEEN)
+        self.decoder_classifier = nn.Linear(channels, out_channels) if local_matching is None else None
 
     def forward(self, feats: Features) -> Tensor:
         """(B, C, H, W): the heatmaps that ``predict`` decodes, of the size that the codec has."""
@@ -179,14 +174,16 @@ class LOFRHead(BaseHead):
         cnn_logits, keypoint_maps, activations = self.activation_maps(feats[-1])
         memory = self._encode(feats, activations)
         prototypes = self._prototypes(feats[-1], keypoint_maps)
-        local = None
-        if self.local_features is not None:
-            local = resize_map(self.local_features(feats[self.local_index]), memory.shape[-2:])
-        responses, features = self.part_decoder(prototypes, memory, local)
+        keys = None if self.local_keys is None else self.local_keys(feats, tuple(memory.shape[-2:]))
+        responses, features, evidence = self.part_decoder(prototypes, memory, keys)
         encoder_logits = self.encoder_classifier(memory.mean((2, 3)))
-        decoder_logits = (features * self._part_weight()).sum(-1) + self.decoder_classifier.bias
+        if evidence is None:
+            decoder_logits = (features * self.decoder_classifier.weight).sum(-1) + self.decoder_classifier.bias
+        else:
+            evidence = full_precision(evidence)
+            decoder_logits = (full_precision(responses) * evidence).sum((2, 3))
         return LOFROutput(*map(full_precision, (activations, responses, features, prototypes, cnn_logits,
-                                                encoder_logits, decoder_logits)))
+                                                encoder_logits, decoder_logits)), evidence)
 
     def predict(self, feats: Features, batch_data_samples: OptSampleList,
                 test_cfg: ConfigType = {}) -> Predictions:  # noqa: B006  (MMPose's signature)
@@ -205,11 +202,13 @@ class LOFRHead(BaseHead):
 
     def loss(self, feats: Features, batch_data_samples: OptSampleList,
              train_cfg: ConfigType = {}) -> dict:  # noqa: B006  (MMPose's signature)
-        presence = self._presence(batch_data_samples)
+        presence = read_presence(batch_data_samples, self.out_channels)
         out = self.read(feats)
+        labelled = self._with_windows(out, presence, batch_data_samples)
+        pairs = (out.cnn_logits, presence), (out.encoder_logits, presence), labelled
         losses = {
-            f'loss_cls_{name}': weight * self.classification_loss(getattr(out, f'{name}_logits'), presence)
-            for name, weight in zip(('cnn', 'encoder', 'decoder'), self.classification_weights)
+            f'loss_cls_{name}': weight * self.classification_loss(*pair)
+            for name, weight, pair in zip(('cnn', 'encoder', 'decoder'), self.classification_weights, pairs)
         }
         if self.diversity_loss is not None:
             losses['loss_diversity'] = self.diversity_loss(out.features)
@@ -230,11 +229,6 @@ class LOFRHead(BaseHead):
             keypoint_maps = self.spe.keypoint_maps(activations)
             tokens = [self.spe(x, keypoint_maps) for x in maps]
         return self.encoder(tokens, sizes)
-
-    def _part_weight(self) -> Tensor:
-        """(C, D): of local features, none of which is negative, no weight is either."""
-        weight = self.decoder_classifier.weight
-        return weight if self.local_features is None else weight.abs()
 
     def _prototypes(self, features: Tensor, keypoint_maps: Tensor) -> Tensor:
         if self.reppg is None:
@@ -269,16 +263,17 @@ class LOFRHead(BaseHead):
         # finds no maximum.
         return ((maps - lowest) / scale).round(decimals=5) * presence.clamp(min=1e-6)[..., None, None]
 
-    def _presence(self, batch_data_samples: OptSampleList) -> Tensor:
-        labels = [sample.gt_instance_labels for sample in batch_data_samples]
-        if any('presence' not in label for label in labels):
-            raise ValueError("LOFRHead learns from gt_instance_labels.presence, which the samples lack; write "
-                             "dict(type='GeneratePresence') in the training pipeline, before PackPoseInputs")
-        presence = torch.cat([label.presence for label in labels])
-        if presence.shape != (len(labels), self.out_channels):
-            raise ValueError(f'out_channels={self.out_channels} of LOFRHead, but the presence of {len(labels)} images '
-                             f'is {tuple(presence.shape)}; it takes one instance per image and a value per keypoint')
-        return presence.float()
+    def _with_windows(self, out: LOFROutput, presence: Tensor, batch_data_samples: OptSampleList) -> tuple:
+        """Logits and presence of the images, and of their windows if they have some."""
+        windows = read_windows(batch_data_samples)
+        if windows is None:
+            return out.decoder_logits, presence
+        if out.evidence is None:
+            raise ValueError('the samples have window_boxes, which LOFRHead learns from with local_matching=dict() '
+                             'alone; write it, or windows=0 in PresenceTagDataset')
+        boxes, labels, input_size = windows
+        logits, known = window_logits(out.evidence, self.part_decoder.sharpness, boxes, input_size)
+        return torch.cat([out.decoder_logits, logits]), torch.cat([presence, labels[known].to(presence)])
 
     def _loss_kpt(self, responses: Tensor, batch_data_samples: OptSampleList) -> Tensor:
         labels = [sample.gt_instance_labels for sample in batch_data_samples]

@@ -8,7 +8,7 @@ from .full_precision import full_precision
 from .heatmap_bottleneck import HeatmapBottleneck
 from .inpainting_network import InpaintingNetwork
 from .keypoint_sampling import sample_bilinear, sample_released
-from .local_features import LocalFeatures
+from .local_keys import LocalKeys
 from .packed_prompts import PackedPrompts
 from .part_decoder import PartDecoder
 from .pose_prototypes import PosePrototypes
@@ -22,11 +22,12 @@ from .skeleton import kinematic_adjacency, read_skeleton
 from .spatial_position_encoding import SpatialPositionEncoding
 from .spatial_prior import SpatialPrior
 from .vit_pyramid import ViTPyramid
+from .window_logits import window_logits
 
 __all__ = [
     'ActivationMaps', 'ContextDecoder', 'ContextEncoder', 'DenseAttentionPool', 'DenseProjection', 'EvalCache',
-    'HeatmapBottleneck', 'InpaintingNetwork', 'LocalFeatures', 'PackedPrompts', 'PartDecoder', 'PosePrototypes',
+    'HeatmapBottleneck', 'InpaintingNetwork', 'LocalKeys', 'PackedPrompts', 'PartDecoder', 'PosePrototypes',
     'PromptEncoder', 'ScoreMapUpsampler', 'SemanticGraphConv', 'SpatialPositionEncoding', 'SpatialPrior', 'ViTPyramid',
     'compute_score_map', 'full_precision', 'kinematic_adjacency', 'read_skeleton', 'resize_map',
-    'resize_position_table', 'sample_bilinear', 'sample_released'
+    'resize_position_table', 'sample_bilinear', 'sample_released', 'window_logits'
 ]

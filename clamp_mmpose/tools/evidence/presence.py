@@ -19,20 +19,29 @@ PARTS = dict(head=range(5), shoulders=(5, 6), elbows=(7, 8), wrists=(9, 10), hip
              ankles=(15, 16))
 # annotations, and how much of what is around a box the input shows
 TESTS = dict(people=('person_keypoints_val.json', 1.25), windows=('person_windows_val.json', 1.0))
-LOFR, BASE, LOCAL_BASE = 'LOFR', 'transformer baseline', 'transformer baseline, local features'
+LOFR, BASE, LOCAL_BASE = 'LOFR', 'transformer baseline', 'transformer baseline, matched, with windows'
 WHOLE, QUARTER, ALL = 'LOFR on whole people', 'LOFR, 25 % of locations', 'LOFR, all locations'
 ACTIVATION, MEAN, FACING = "LOFR's activation maps", 'mean location', 'mean location of the facing'
-WINDOWS, PEOPLE = (f'lofr_tiny_1xb16-{name}-128x128.py' for name in ('2e_toypeople-windows', '30e_toypeople'))
+WINDOWS, PEOPLE = (f'lofr_tiny_1xb16-{name}-128x128.py' for name in ('6e_toypeople-windows', '30e_toypeople'))
 NO_MODULES = {'model.head.scales': (8, ), 'model.head.spe': None, 'model.head.reppg': None,
               'model.head.diversity_loss': None}
+# The paper's baseline has a label for each input, and sees each window as an input of its own.
+EACH_WINDOW = {'model.head.local_matching': None, 'train_dataloader.dataset.windows': 0}
+
+
+def epochs(number: int) -> dict:
+    """Changes of a toy recipe to so many epochs."""
+    return {'train_cfg.max_epochs': number, 'param_scheduler.1.end': number, 'param_scheduler.1.T_max': number}
+
+
 # (config, what is changed in it)
 MODELS = {
     LOFR: (WINDOWS, {}),
-    BASE: (WINDOWS, {**NO_MODULES, 'model.head.local_features': None}),
+    BASE: (WINDOWS, {**NO_MODULES, **EACH_WINDOW, **epochs(2)}),
     LOCAL_BASE: (WINDOWS, NO_MODULES),
     WHOLE: (PEOPLE, {}),
-    QUARTER: (PEOPLE.replace('people', 'people-25pct'), {}),
-    ALL: (PEOPLE.replace('people', 'people-100pct'), {}),
+    QUARTER: (PEOPLE.replace('people', 'people-25pct'), epochs(12)),
+    ALL: (PEOPLE.replace('people', 'people-100pct'), epochs(12)),
 }
 
 

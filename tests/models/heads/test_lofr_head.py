@@ -304,25 +304,72 @@ def test_a_flat_map_is_no_division_by_zero():
     assert bool((heatmaps == 0).all())
 
 
-def test_local_features_are_pooled_by_the_response_maps_and_classified_as_they_are():
-    model, config = make(dict(local_features=dict(stride=4)))
+def test_matched_parts_are_as_present_as_they_match_where_their_maps_look():
+    model, config = make(dict(local_matching={}))
     model.eval()
-    feats = features_of(model, make_batch(config))
-    head = model.head
-    out = head.read(feats)
-    local = head.local_features(feats[head.strides.index(4)])
-    assert local.min() >= 0
-    assert_close(out.features, torch.einsum('bchw,bdhw->bcd', out.responses, local), rtol=1e-4, atol=1e-5)
-    # The mean over the cells of what is read off each.
-    logits = torch.einsum('cd,bdhw->bchw', head.decoder_classifier.weight.abs(), local)
-    assert logits.min() >= 0  # nothing speaks against a part
-    expected = (out.responses * logits).sum((2, 3)) + head.decoder_classifier.bias
-    assert_close(out.decoder_logits, expected, rtol=1e-4, atol=1e-5)
+    out = model.head.read(features_of(model, make_batch(config)))
+    sharpness = model.head.part_decoder.sharpness
+    assert_close(out.responses, (out.evidence * sharpness).flatten(2).softmax(-1).view_as(out.evidence))
+    assert_close(out.decoder_logits, (out.responses * out.evidence).sum((2, 3)))
     assert_close(out.responses.sum((2, 3)), torch.ones(2, 5))
 
 
-def test_every_weight_gets_a_gradient_with_local_features_and_embedded_prototypes():
-    model, config = make(dict(local_features=dict(stride=4), reppg=dict(embedding=True)))
+def test_without_context_a_part_is_matched_with_the_keys_of_the_backbones_maps():
+    model, config = make(dict(local_matching={}, reppg=dict(embedding=True), part_decoder=dict(num_layers=1)))
+    head, feats = model.eval().head, features_of(model, make_batch(config))
+    layer = head.part_decoder.layers[-1]
+    with torch.no_grad():
+        for scale in (layer.query_scale, layer.key_scale, head.reppg.scale):
+            scale.zero_()
+    out = head.read(feats)
+    keys = head.local_keys(feats, (16, 16))
+    expected = torch.einsum('cd,bdhw->bchw', head.reppg.embedding, keys) / 8**.5 + layer.bias[:, None, None]
+    assert_close(out.evidence, expected, rtol=1e-4, atol=1e-5)
+
+
+def with_windows(batch, boxes, presence):
+    for sample, *labels in zip(batch['data_samples'], boxes, presence):
+        for name, label in zip(('window_boxes', 'window_presence'), labels):
+            sample.gt_instance_labels.set_field(torch.tensor([label]), name)
+    return batch
+
+
+BOXES = [[[0., 0, 32, 64], [math.nan] * 4], [[8., 8, 40, 40], [16., 0, 64, 30]]]
+TAGS = [[[1., 0, 0, 1, 0], [0.] * 5], [[0., 0, 1, 0, 0], [1., 1, 0, 0, 0]]]
+
+
+def test_windows_count_as_much_as_images():
+    model, config = make(dict(local_matching={}))
+    model.eval()
+    batch = with_windows(make_batch(config), BOXES, TAGS)
+    out = model.head.read(features_of(model, batch))
+    logits, labels = [*out.decoder_logits], [sample.gt_instance_labels.presence[0] for sample in batch['data_samples']]
+    for image, window, cells in ((0, 0, np.s_[:, 0:8]), (1, 0, np.s_[2:10, 2:10]), (1, 1, np.s_[0:7, 4:16])):
+        evidence = out.evidence[image][(slice(None), *cells)].flatten(1)
+        weights = (evidence * model.head.part_decoder.sharpness).softmax(-1)
+        logits.append((weights * evidence).sum(-1))
+        labels.append(torch.tensor(TAGS[image][window]))
+    expected = F.binary_cross_entropy_with_logits(torch.stack(logits), torch.stack(labels).float())
+    assert_close(losses_of(model, batch)['loss_cls_decoder'], 0.5 * expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_with_and_without_windows_share_a_batch():
+    model, config = make(dict(local_matching={}))
+    model.eval()
+    batch, empty = (with_windows(make_batch(config), BOXES, TAGS) for _ in range(2))
+    del batch['data_samples'][0].gt_instance_labels.window_boxes
+    empty['data_samples'][0].gt_instance_labels.window_boxes[:] = math.nan
+    assert losses_of(model, batch)['loss_cls_decoder'] == losses_of(model, empty)['loss_cls_decoder']
+
+
+def test_windows_need_parts_that_are_matched():
+    model, config = make()
+    with pytest.raises(ValueError, match='local_matching=dict'):
+        losses_of(model, with_windows(make_batch(config), BOXES, TAGS))
+
+
+def test_every_weight_gets_a_gradient_with_matched_parts_and_embedded_prototypes():
+    model, config = make(dict(local_matching={}, reppg=dict(embedding=True)))
     _, gradients = gradients_of(model.train(), make_batch(config))
     assert not [name for name, gradient in gradients.items() if gradient is None]
     assert gradients['head.reppg.embedding'].abs().sum() > 0
@@ -338,11 +385,3 @@ def test_embedded_prototypes_differ_where_the_maps_of_the_keypoints_are_alike():
         unit = F.normalize(model.head.read(features_of(model.eval(), make_batch(config))).prototypes, dim=-1)
         cosines[embedding] = (unit @ unit.transpose(1, 2)).mean()
     assert cosines[False] > .7 > cosines[True]
-
-
-@pytest.mark.parametrize('local, words', [
-    (dict(stride=2), r"local_features=.* one of \(4, 8, 16, 32\)"), (dict(num_groups=2), 'must have a stride'),
-    (dict(stride=8, num_groups=7), 'num_groups=7')])
-def test_local_features_that_cannot_be_are_named(local, words):
-    with pytest.raises(ValueError, match=words):
-        make(dict(local_features=local))

@@ -1,6 +1,7 @@
 """LOFR's layers against the paper's equations in loops, and what they must not do."""
 import itertools
 import math
+from math import nan
 
 import pytest
 import torch
@@ -12,12 +13,14 @@ from torch.testing import assert_close
 from clamp_mmpose.models.layers import (
     ActivationMaps,
     ContextEncoder,
+    LocalKeys,
     PartDecoder,
     PosePrototypes,
     SemanticGraphConv,
     SpatialPositionEncoding,
     kinematic_adjacency,
     resize_map,
+    window_logits,
 )
 from clamp_mmpose.testing import randomize
 
@@ -214,7 +217,8 @@ def test_attention_of_the_encoder_stays_in_the_fused_kernel(training):
 @pytest.mark.parametrize('training', [True, False])
 def test_a_response_map_sums_to_1(training):
     decoder = PartDecoder(8, num_layers=2, num_heads=2, feedforward_channels=16, dropout=0.5).train(training)
-    responses, features = decoder(torch.randn(2, 5, 8), torch.randn(2, 8, 4, 6))
+    responses, features, evidence = decoder(torch.randn(2, 5, 8), torch.randn(2, 8, 4, 6))
+    assert evidence is None
     assert responses.shape == (2, 5, 4, 6) and features.shape == (2, 5, 8)
     assert bool((responses >= 0).all())
     assert_close(responses.sum((2, 3)), torch.ones(2, 5))
@@ -226,13 +230,40 @@ def test_a_part_feature_knows_the_image_only_where_its_map_looks():
     memory, prototypes = random(1, 8, 4, 6), random(1, 3, 8, seed=1)
     with torch.no_grad():  # without keys all maps are even
         decoder.layers[0].multihead_attn.in_proj_weight[8:16] = 0
-    responses, features = decoder(prototypes, memory)
+    responses, features, _ = decoder(prototypes, memory)
     assert_close(responses, torch.full_like(responses, 1 / 24))
     assert_close(features, features[:, :1].expand_as(features))
     layer, mean = decoder.layers[0], memory.mean((2, 3))
     projected = F.linear(mean, layer.multihead_attn.in_proj_weight[16:], layer.multihead_attn.in_proj_bias[16:])
     x = layer.norm2(mean + layer.multihead_attn.out_proj(projected))
     assert_close(features[:, 0], layer.norm3(x + layer.linear2(layer.linear1(x).relu())))
+
+
+def test_a_window_has_the_logits_of_the_image_that_it_cuts_out():
+    """The cells of a window give what they would give alone, whatever is around them."""
+    evidence, sharpness = random(2, 3, 6, 8), torch.tensor(1.7, dtype=torch.float64)
+    boxes = torch.tensor([[[0., 0, 64, 48], [8, 16, 40, 48], [nan, nan, nan, nan]],
+                          [[20., 0, 21, 48], [11, 3, 13, 5], [-9, -9, 99, 12]]])
+    logits, known = window_logits(evidence, sharpness, boxes, (64, 48))
+    # Of the boxes that hold something, one is too narrow to hold the middle of a cell of 8 pixels.
+    assert known.tolist() == [[True, True, False], [True, True, True]]
+    for found, (image, rows, columns) in zip(logits, (
+            (0, slice(0, 6), slice(0, 8)), (0, slice(2, 6), slice(1, 5)), (1, slice(0, 6), slice(2, 3)),
+            (1, slice(0, 1), slice(1, 2)), (1, slice(0, 1), slice(0, 8)))):
+        cells = evidence[image, :, rows, columns].flatten(1)
+        assert_close(found, ((1.7 * cells).softmax(-1) * cells).sum(-1))
+
+
+def test_windows_move_their_own_cells_alone():
+    evidence = random(1, 2, 4, 4).requires_grad_()
+    logits, _ = window_logits(evidence, torch.tensor(1.), torch.tensor([[[0., 0, 16, 32]]]), (32, 32))
+    logits.sum().backward()
+    assert (evidence.grad[..., :2].abs() > 0).all() and (evidence.grad[..., 2:] == 0).all()
+
+
+def test_no_windows_have_no_logits():
+    logits, known = window_logits(random(2, 3, 4, 4), torch.tensor(1.), torch.full((2, 1, 4), nan), (32, 32))
+    assert logits.shape == (0, 3) and not known.any()
 
 
 def test_the_transformer_has_the_parameters_of_detrs():
@@ -242,6 +273,7 @@ def test_the_transformer_has_the_parameters_of_detrs():
 
 @pytest.mark.parametrize('build, message', [
     (lambda: ContextEncoder(10, 1, num_heads=4), 'num_heads=4 of encoder'),
+    (lambda: LocalKeys([4], 8, num_groups=3), 'num_groups=3 of local_matching'),
     (lambda: PartDecoder(8, num_layers=0), 'num_layers=0 of part_decoder'),
     (lambda: PosePrototypes(8, 8, torch.eye(2), num_layers=0), 'num_layers=0 of reppg'),
     (lambda: PosePrototypes(8, 8, torch.eye(2), weighting='max'), "weighting='max' of reppg"),

@@ -1,14 +1,14 @@
 _base_ = ['./lofr_tiny_1xb16-30e_toypeople-128x128.py']
 
-# Learns from a table that says which keypoints a window shows, 12 windows on each person. It has no coordinates.
+# Learns from a table that says which keypoints a window shows, 16 windows on each person. It has no coordinates.
 
 # runtime
-train_cfg = dict(max_epochs=2, val_interval=1)
+train_cfg = dict(max_epochs=6, val_interval=2)
 
 # learning policy
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=100, start_factor=0.01, by_epoch=False),  # warm-up
-    dict(type='CosineAnnealingLR', begin=0, end=2, T_max=2, eta_min=2e-5, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', begin=0, end=6, T_max=6, eta_min=2e-5, by_epoch=True, convert_to_iter_based=True)
 ]
 
 # pipelines: the input shows the window and no more
@@ -18,12 +18,12 @@ train_pipeline = [
     dict(type='GetBBoxCenterScale', padding=1.0),
     dict(type='RandomFlip', direction='horizontal'),
     dict(type='TopdownAffine', input_size=_base_.codec['input_size']),
-    dict(type='PackPresenceInputs')
+    dict(type='PackPresenceInputs', windows=8)
 ]
 
-# data loaders
+# data loaders: a sample is a window and what is said of 4 or more windows in it
 metainfo = dict(from_file='configs/_base_/datasets/coco.py')
 train_dataset = dict(
-    _delete_=True, type='PresenceTagDataset', metainfo=metainfo, data_root=_base_.data_root,
+    _delete_=True, type='PresenceTagDataset', metainfo=metainfo, data_root=_base_.data_root, windows=4,
     ann_file='annotations/window_tags_train.csv', data_prefix=dict(img='data/'), pipeline=train_pipeline)
 train_dataloader = dict(dataset=train_dataset)

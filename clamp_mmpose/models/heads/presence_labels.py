@@ -1,0 +1,34 @@
+"""The labels of which parts there are, out of a batch's samples."""
+from __future__ import annotations
+
+import torch
+from mmpose.utils.typing import OptSampleList
+from torch import Tensor
+
+
+def read_presence(batch_data_samples: OptSampleList, out_channels: int) -> Tensor:
+    """(B, C), 0 or 1. ValueError where there is none, or not one instance per image."""
+    labels = [sample.gt_instance_labels for sample in batch_data_samples]
+    if any('presence' not in label for label in labels):
+        raise ValueError("LOFRHead learns from gt_instance_labels.presence, which the samples lack; write "
+                         "dict(type='GeneratePresence') in the training pipeline, before PackPoseInputs")
+    presence = torch.cat([label.presence for label in labels])
+    if presence.shape != (len(labels), out_channels):
+        raise ValueError(f'out_channels={out_channels} of LOFRHead, but the presence of {len(labels)} images is '
+                         f'{tuple(presence.shape)}; it takes one instance per image and a value per keypoint')
+    return presence.float()
+
+
+def read_windows(batch_data_samples: OptSampleList) -> tuple[Tensor, Tensor, tuple[int, int]] | None:
+    """Boxes (B, W, 4) in the input, presence (B, W, C), and the input's (w, h); None if no sample has windows.
+
+    Samples without windows among others get boxes of NaN.
+    """
+    labels = [sample.gt_instance_labels for sample in batch_data_samples]
+    found = next((label for label in labels if 'window_boxes' in label), None)
+    if found is None:
+        return None
+    boxes, presence = (torch.cat([label[name] if name in label else torch.full_like(found[name], fill)
+                                  for label in labels])
+                       for name, fill in (('window_boxes', torch.nan), ('window_presence', 0.)))
+    return boxes, presence, tuple(batch_data_samples[0].metainfo['input_size'])

@@ -1,6 +1,6 @@
 _base_ = ['./lofr_tiny_1xb16-30e_toypeople-128x128.py']
 
-# Learns from a table that says which keypoints a window shows, 12 windows on each person. It has no coordinates.
+# Learns from a table that says which keypoints a window shows, 16 windows on each person. It has no coordinates.
 
 # runtime
 train_cfg = dict(max_epochs=2, val_interval=1)

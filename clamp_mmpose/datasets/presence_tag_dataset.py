@@ -11,6 +11,7 @@ from .presence import TagRow, read_tag_table
 
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose width is the height of what OpenCV reads
 _ORIENTATION = 0x0112
+_SLACK = 1  # pixels that a window may stand out of a box that contains it
 
 
 @DATASETS.register_module()
@@ -24,17 +25,23 @@ class PresenceTagDataset(BaseCocoStyleDataset):
     The pipeline needs ``GeneratePresence``, which takes the tags as they are. Coordinates are 0 and weigh nothing, so
     that these people can be trained with among others that have locations.
 
+    With ``windows``, samples are those rows alone in whose box the boxes of other rows lie, of anyone in the picture,
+    and each has these windows beside it: ``window_boxes`` (W, 4), from corner to corner in the picture, and
+    ``window_presence`` (W, K). ``PackPresenceInputs`` draws some of them and packs them as the input shows them.
+
     Raises ValueError that names the lines with unknown tags, pictures that are not there or cannot be read, boxes
-    outside the picture, and rows that stand there twice.
+    outside the picture, and rows that stand there twice; and if no row contains as many others as asked for.
 
     Args:
         metainfo: of the skeleton, as for any dataset of MMPose: dict(from_file='configs/_base_/datasets/coco.py').
+        windows: how many other rows of the picture a row has to contain, to a pixel, to be a sample. 0: each row is
+            one, and none has windows.
         **kwargs: arguments of MMPose's ``BaseCocoStyleDataset``.
     """
 
     METAINFO: dict = {}
 
-    def __init__(self, ann_file: str = '', *, metainfo: dict | None = None, **kwargs) -> None:
+    def __init__(self, ann_file: str = '', *, metainfo: dict | None = None, windows: int = 0, **kwargs) -> None:
         if not metainfo:
             raise ValueError(f"metainfo={metainfo!r} must name the keypoints of the tags, such as "
                              "dict(from_file='configs/_base_/datasets/coco.py')")
@@ -42,6 +49,9 @@ class PresenceTagDataset(BaseCocoStyleDataset):
             raise ValueError(f"data_mode={kwargs['data_mode']!r} must be 'topdown'")
         if kwargs.get('test_mode') or kwargs.get('bbox_file'):
             raise ValueError('PresenceTagDataset has no locations to test against: it is for training')
+        if isinstance(windows, bool) or not isinstance(windows, int) or windows < 0:
+            raise ValueError(f'windows={windows!r} must be a whole number, 0 or more')
+        self.windows = windows
         super().__init__(ann_file=ann_file, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -60,7 +70,29 @@ class PresenceTagDataset(BaseCocoStyleDataset):
         if problems:
             more = f'; and {len(problems) - 5} more' if len(problems) > 5 else ''
             raise ValueError(f'{self.ann_file}, {"; ".join(problems[:5])}{more}')
-        return data_list
+        return self._with_windows(data_list) if self.windows else data_list
+
+    def _with_windows(self, data_list: list[dict]) -> list[dict]:
+        """The rows that contain enough others of their picture, with these."""
+        pictures = {}
+        for place, info in enumerate(data_list):
+            pictures.setdefault(info['img_id'], []).append(place)
+        samples, most = {}, 0
+        for places in pictures.values():
+            boxes = np.concatenate([data_list[place]['bbox'] for place in places])
+            presence = np.concatenate([data_list[place]['keypoints_visible'][..., 1] for place in places])
+            for own, place in enumerate(places):
+                inside = ((boxes[:, :2] >= boxes[own, :2] - _SLACK) & (boxes[:, 2:] <= boxes[own, 2:] + _SLACK)).all(1)
+                inside[own] = False
+                number = int(np.count_nonzero(inside))
+                most = max(most, number)
+                if number >= self.windows:
+                    samples[place] = dict(data_list[place], window_boxes=boxes[inside],
+                                          window_presence=presence[inside])
+        if not samples:
+            raise ValueError(f'{self.ann_file} has no row whose box contains windows={self.windows} others of its '
+                             f'picture: the most that one contains is {most}')
+        return [samples[place] for place in sorted(samples)]
 
     def _data_info(self, row: TagRow, number: int, path: str, image_id: int, size: tuple) -> dict:
         present = np.array([row.present], dtype=np.float32)

@@ -42,7 +42,7 @@ def test_the_tags_of_a_window_are_the_keypoints_that_the_input_shows(data):
     assert set(rows[0]) == {'image', 'box', 'tags'}
     tagged = dataset(data, 'PresenceTagDataset', ann_file='annotations/window_tags_train.csv',
                      metainfo=dict(from_file='configs/_base_/datasets/coco.py'), pipeline=[])
-    assert len(tagged) == len(rows) == 12 * sum(map(len, people.values()))
+    assert len(tagged) == len(rows) == 16 * sum(map(len, people.values()))
     from mmcv.transforms import Compose
     to_input = Compose([dict(type='mmpose.GetBBoxCenterScale', padding=1.0)])
     for index, row in enumerate(rows):

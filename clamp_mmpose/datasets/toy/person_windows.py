@@ -1,7 +1,7 @@
 """Windows on drawn people, of each of which is said which keypoints it shows: tags for training without locations.
 
 Whole people show most of their keypoints, most of the time, which says little of where they are. Windows of many sizes
-cut neighbours from each other.
+cut neighbours from each other. Large ones contain others.
 """
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-PER_PERSON = 12
-_SHARE_WHOLE = .2  # of the windows: the rest show parts
-_WHOLE, _PART = (1., 1.4), (.4, .85)  # side, over the longer side of the person's box
+PER_PERSON = 16
+_SHARE_LARGE = .25  # of the windows: the rest show parts
+_LARGE, _PART = (.7, 1.4), (.4, .85)  # side, over the longer side of the person's box
+_LARGE_SHIFT = .15  # of the centre from the person's, at most, over the same
 _SEEN = 2  # COCO's flag
 
 
@@ -31,7 +32,7 @@ class Window(NamedTuple):
 
 
 def sample_windows(rng: np.random.Generator, box: tuple, size: tuple, number: int, *,
-                   share_whole: float = _SHARE_WHOLE) -> Iterator[Window]:
+                   share_large: float = _SHARE_LARGE) -> Iterator[Window]:
     """``number`` different windows on the person in ``box`` (x, y, w, h), in a picture of ``size`` (width, height);
     fewer where the box is so small that there are not as many."""
     x, y, w, h = box
@@ -39,11 +40,11 @@ def sample_windows(rng: np.random.Generator, box: tuple, size: tuple, number: in
     for _ in range(20 * number):
         if len(found) == number:
             return
-        whole = rng.random() < share_whole
-        side = max(w, h) * rng.uniform(*(_WHOLE if whole else _PART))
-        center = np.array([x + w / 2, y + h / 2]) if whole else [
-            start + rng.uniform(min(side / 4, length / 2), max(length - side / 4, length / 2))
-            for start, length in ((x, w), (y, h))]
+        large = rng.random() < share_large
+        side = max(w, h) * rng.uniform(*(_LARGE if large else _PART))
+        center = [start + length / 2 + max(w, h) * rng.uniform(-_LARGE_SHIFT, _LARGE_SHIFT) if large else
+                  start + rng.uniform(min(side / 4, length / 2), max(length - side / 4, length / 2))
+                  for start, length in ((x, w), (y, h))]
         window = _cut(np.asarray(center) - side / 2, side, size)
         if window is not None and window.box not in found:
             found.add(window.box)
@@ -64,7 +65,7 @@ def tagged_windows(person: dict, everyone: list, names: tuple, size: tuple) -> I
 
 def windows_to_test(person: dict, size: tuple, number: int) -> Iterator[dict]:
     """Windows on parts of the person as people of their own, with the keypoints that they show of this person."""
-    for window in sample_windows(_rng(person), person['bbox'], size, number, share_whole=0):
+    for window in sample_windows(_rng(person), person['bbox'], size, number, share_large=0):
         flags = np.where(window.shows(person['coco_keypoints']), person['coco_flags'], 0)
         if np.count_nonzero(flags == _SEEN):
             yield dict(person, bbox=list(window.box), area=float(window.box[2] * window.box[3]), segmentation=[],

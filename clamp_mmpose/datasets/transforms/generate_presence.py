@@ -24,7 +24,8 @@ class GeneratePresence(BaseTransform):
 
     What stands after it sees no location of an instance that does not keep its own: coordinates, weights and targets
     are 0. So it belongs right behind ``LoadImage``. What stands before it must be known to use no locations, and
-    what takes crops by them is refused, with ValueError, at the first sample, or by ``ModelCheckHook`` before.
+    what takes crops by them is refused, with ValueError, at the first sample, or by ``ModelCheckHook`` before. The
+    windows of a tag table, ``window_boxes`` and ``window_presence``, hold no locations and stay as they are.
 
     Args:
         located: which instances keep their locations: a share from 0 to 1, or a file of `clamp-mmpose make-splits

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
+from mmpose.structures.bbox import flip_bbox, get_warp_matrix
+
+_SLACK = 1  # pixels of the input that a window may stand out of it
+_MIRRORED = ('horizontal', 'vertical')  # in which MMPose swaps left and right; a diagonal flip is half a turn
 
 
 @TRANSFORMS.register_module()
@@ -10,11 +15,27 @@ class PackPresenceInputs(PackPoseInputs):
 
     Adds ``gt_instance_labels.presence``, (1, K) of 0 and 1, if ``GeneratePresence`` stands anywhere before. Takes the
     arguments of :class:`mmpose.PackPoseInputs`.
+
+    Of a sample that has windows, which ``PresenceTagDataset`` gives with its own ``windows``, it adds some, drawn at
+    random among those that the input shows whole: ``gt_instance_labels.window_boxes``, (1, windows, 4), from corner to
+    corner in pixels of the input, and ``gt_instance_labels.window_presence``, (1, windows, K). Where there are fewer,
+    boxes of NaN with no presence follow. The flip has to stand before ``TopdownAffine``, and nothing may rotate.
+
+    Args:
+        windows: how many to pack.
     """
 
     packs_presence = True
 
+    def __init__(self, *args, windows: int = 8, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(windows, bool) or not isinstance(windows, int) or windows < 1:
+            raise ValueError(f'windows={windows!r} must be a whole number, 1 or more')
+        self.windows = windows
+
     def transform(self, results: dict) -> dict:
+        if 'window_boxes' in results:
+            results = self._draw_windows(results)
         if 'presence' not in results:
             return super().transform(results)
         visible = results['keypoints_visible']
@@ -30,3 +51,43 @@ class PackPresenceInputs(PackPoseInputs):
         return super().transform(dict(
             results, keypoints_visible=visible, presence=presence.astype('float32'),
             label_mapping_table={**table, 'presence': 'presence'}))
+
+    def _draw_windows(self, results: dict) -> dict:
+        """The same sample with ``windows`` of its windows, as they lie in the input, and these as labels."""
+        boxes, presence = _in_input(results)
+        limits = np.array([*results['input_size']] * 2, dtype=np.float32)
+        whole = np.flatnonzero(((boxes >= -_SLACK) & (boxes <= limits + _SLACK)).all(axis=1))
+        drawn = np.random.choice(whole, min(self.windows, len(whole)), replace=False)
+        packed = np.full((1, self.windows, 4), np.nan, dtype=np.float32)
+        packed[0, :len(drawn)] = boxes[drawn].clip(0, limits)
+        present = np.zeros((1, self.windows, presence.shape[1]), dtype=np.float32)
+        present[0, :len(drawn)] = presence[drawn]
+        table = results.get('label_mapping_table', self.label_mapping_table)
+        return dict(results, window_boxes=packed, window_presence=present, label_mapping_table={
+            **table, 'window_boxes': 'window_boxes', 'window_presence': 'window_presence'})
+
+    def __repr__(self) -> str:
+        return f'{super().__repr__()[:-1]}, windows={self.windows})'
+
+
+def _in_input(results: dict) -> tuple[np.ndarray, np.ndarray]:
+    """(W, 4), (W, K): all windows of a sample, flipped with the picture and cropped with it."""
+    if 'input_center' not in results:
+        raise ValueError('the windows of a sample lie in its picture: PackPresenceInputs needs TopdownAffine before it')
+    if np.any(results.get('bbox_rotation', 0)):
+        raise ValueError(f"bbox_rotation={np.asarray(results['bbox_rotation']).tolist()} turns the windows of a "
+                         'sample, which are boxes: leave the rotation out, with rotate_prob=0 in RandomBBoxTransform')
+    if not np.array_equal(results['bbox_center'][0], results['input_center']):
+        raise ValueError('RandomFlip stands after TopdownAffine, where it does not say how it flips the windows of a '
+                         'sample: put it before')
+    boxes, presence = results['window_boxes'], results['window_presence']
+    if results.get('flip'):
+        height, width = results['ori_shape'][:2]
+        direction = results['flip_direction']
+        boxes = flip_bbox(boxes, (width, height), bbox_format='xyxy', direction=direction)
+        if direction in _MIRRORED:
+            presence = presence[:, results['flip_indices']]
+    # UDP's matrix differs by less than a pixel.
+    matrix = get_warp_matrix(results['input_center'], results['input_scale'], 0, output_size=results['input_size'])
+    corners = boxes.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]
+    return corners.reshape(-1, 4).astype(np.float32), presence

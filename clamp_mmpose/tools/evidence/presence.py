@@ -157,7 +157,7 @@ def _windows_of(data: Path, points, visible, facing) -> tuple:
     found = []
     for one, seen, side in zip(content['annotations'], visible, facing):
         keypoints = np.array(one['keypoints'], float).reshape(-1, 3)[:, :2]
-        for window in sample_windows(rng, one['bbox'], sizes[one['image_id']], 5, share_whole=0):
+        for window in sample_windows(rng, one['bbox'], sizes[one['image_id']], 5, share_large=0):
             x, y, length = window.square
             found.append(((keypoints - (x + length / 2, y + length / 2)) / length, seen & window.shows(keypoints),
                           side))

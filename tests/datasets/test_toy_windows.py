@@ -88,3 +88,21 @@ def test_windows_stay_the_same_when_more_pictures_are_drawn(data, tmp_path):
     make_toy_dataset(tmp_path, kind='people', train=3, val=1)
     few = (tmp_path / 'annotations/window_tags_train.csv').read_text().splitlines()
     assert (data / 'annotations/window_tags_train.csv').read_text().splitlines()[:len(few)] == few
+
+
+def test_a_quarter_of_the_windows_is_large_and_contains_others(data):
+    box, longer = (300, 200, 100, 160), 160
+    windows = [window for seed in range(200)
+               for window in sample_windows(np.random.default_rng(seed), box, (700, 600), 16)]
+    sides = np.array([window.square[2] for window in windows]) / longer
+    shifts = np.array([np.abs(np.array(window.square[:2]) + window.square[2] / 2 - (350, 280)).max()
+                       for window in windows]) / longer
+    assert sides.min() > .39 and 1.3 < sides.max() <= 1.41
+    # Those of more than .85 are large ones, which are from .7 to 1.4.
+    surely = sides > .86
+    assert abs(surely.mean() - .25 * (1.4 - .86) / .7) < .03
+    assert .1 < shifts[surely].max() <= .16
+    samples = dataset(data, 'PresenceTagDataset', ann_file='annotations/window_tags_train.csv', windows=4,
+                      metainfo=dict(from_file='configs/_base_/datasets/coco.py'), pipeline=[])
+    everyone = sum(map(len, people_of(data, 'train')[0].values()))
+    assert len(samples) > everyone

@@ -1,0 +1,174 @@
+"""Windows within the box of a sample: which there are, and that they stay on their pixels."""
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import DATASETS, TRANSFORMS
+from PIL import Image
+
+COCO = dict(from_file='configs/_base_/datasets/coco.py')
+SIZE = (96, 96)
+WIDTH, HEIGHT = 121, 90
+LOAD, PRESENCE = dict(type='LoadImage'), dict(type='GeneratePresence')
+BOX, CROP = dict(type='GetBBoxCenterScale', padding=1.0), dict(type='TopdownAffine', input_size=SIZE)
+NO_SHIFT = dict(type='RandomBBoxTransform', shift_prob=0.0, rotate_prob=0.0, scale_prob=1.0, scale_factor=(1.1, 1.5))
+COLOURS = {'left_ear': 0, 'right_knee': 1, 'nose': 2}  # channel in which the window with the tag is painted
+INSIDE = {'left_ear': (30, 20, 20, 14), 'right_knee': (64, 50, 18, 24), 'nose': (25, 52, 12, 20)}
+PICTURE = ['image,box,tags', 'a.png,20 10 70 70,nose left_ear right_knee',
+           *(f'a.png,{x} {y} {w} {h},{tag}' for tag, (x, y, w, h) in INSIDE.items()),
+           'a.png,80 5 40 30,nose', 'b.png,30 20 20 14,nose']
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A black picture with a rectangle on each window, from its first corner to its last, both included."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for tag, (x, y, w, h) in INSIDE.items():
+        pixels[y:y + h + 1, x:x + w + 1, COLOURS[tag]] = 255
+    for name in ('a.png', 'b.png'):
+        Image.fromarray(pixels[..., ::-1].copy()).save(tmp_path / name)
+    return tmp_path
+
+
+def open_rows(folder, rows, windows, *pipeline, **kwargs):
+    (folder / 'tags.csv').write_text('\n'.join(rows) + '\n')
+    return DATASETS.build(dict(
+        type='PresenceTagDataset', ann_file='tags.csv', data_root=str(folder), metainfo=COCO, windows=windows,
+        pipeline=list(pipeline), **kwargs))
+
+
+def pack_one(folder, *pipeline, rows=PICTURE, windows=3, seed=0):
+    np.random.seed(seed)
+    return open_rows(folder, rows, 3, LOAD, PRESENCE, BOX, *pipeline,
+                     dict(type='PackPresenceInputs', windows=windows)).prepare_data(0)
+
+
+def test_samples_are_the_rows_that_contain_enough_others(folder):
+    dataset = open_rows(folder, PICTURE, 3)
+    assert len(dataset) == 1
+    sample = dataset[0]
+    assert sample['id'] == 0 and sample['bbox'].tolist() == [[20, 10, 90, 80]]
+    assert sample['window_boxes'].tolist() == [[x, y, x + w, y + h] for x, y, w, h in INSIDE.values()]
+    assert sample['window_boxes'].dtype == sample['window_presence'].dtype == np.float32
+    assert [np.flatnonzero(row).tolist() for row in sample['window_presence']] == [[3], [14], [0]]
+
+
+def test_without_windows_each_row_is_a_sample_as_ever(folder):
+    dataset = open_rows(folder, PICTURE, 0)
+    assert len(dataset) == 6 and not any('window' in key for key in dataset[0])
+
+
+@pytest.mark.parametrize('box, contained', [
+    ('20 10 70 70', True), ('19 9 72 72', True), ('18 10 70 70', False), ('20 10 72 70', False), ('20 10 70 72', False),
+    ('20 8 70 70', False)])
+def test_a_window_may_stand_out_by_a_pixel(folder, box, contained):
+    rows = ['image,box,tags', 'a.png,20 10 70 70.01,nose', f'a.png,{box},left_eye', 'a.png,40 40 9 9,left_ear']
+    sample = open_rows(folder, rows, 1)[0]
+    assert len(sample['window_boxes']) == 1 + contained
+
+
+def test_large_pictures_count_their_own_rows_alone(folder):
+    """Against plain loops, with samples in the order of the rows."""
+    random = np.random.default_rng(0)
+    boxes = [(random.choice(['a.png', 'b.png']), *random.integers(1, 50, 4)) for _ in range(150)]
+    rows = [f'{name},{x} {y} {w} {min(h, HEIGHT - y - 1)},nose' for name, x, y, w, h in dict.fromkeys(boxes)]
+    every = [row.split(',')[:1] + [int(number) for number in row.split(',')[1].split()] for row in rows]
+    expected = {}
+    for place, (name, x, y, w, h) in enumerate(every):
+        expected[place] = sum(
+            other != place and picture == name and a >= x - 1 and b >= y - 1 and a + c <= x + w + 1
+            and b + d <= y + h + 1 for other, (picture, a, b, c, d) in enumerate(every))
+    dataset = open_rows(folder, ['image,box,tags', *rows], 4)
+    assert {dataset[index]['id']: len(dataset[index]['window_boxes']) for index in range(len(dataset))} == {
+        place: number for place, number in expected.items() if number >= 4}
+    assert [dataset[index]['id'] for index in range(len(dataset))] == sorted(
+        place for place, number in expected.items() if number >= 4)
+
+
+def test_a_table_without_windows_is_told(folder):
+    with pytest.raises(ValueError, match=r'tags.csv has no row .* windows=4 others of its picture: the most .* is 3'):
+        open_rows(folder, PICTURE, 4)
+
+
+@pytest.mark.parametrize('windows', [-1, 1.5, True, None, '3'])
+def test_numbers_of_windows_that_make_no_sense_are_told(folder, windows):
+    with pytest.raises(ValueError, match=f'windows={windows!r} must be a whole number, 0 or more'):
+        open_rows(folder, PICTURE, windows)
+    with pytest.raises(ValueError, match=f'windows={windows!r} must be a whole number, 1 or more'):
+        TRANSFORMS.build(dict(type='PackPresenceInputs', windows=windows))
+
+
+@pytest.mark.parametrize('crop', [CROP, dict(CROP, use_udp=True), dict(CROP, input_size=(96, 128))])
+@pytest.mark.parametrize('flip, mirrored', [
+    (None, False), ('horizontal', True), ('vertical', True), ('diagonal', False)])
+def test_windows_stay_on_their_pixels(folder, flip, mirrored, crop):
+    steps = [dict(type='RandomFlip', prob=1.0, direction=flip)] if flip else []
+    sample = pack_one(folder, *steps, NO_SHIFT, crop)
+    pixels = sample['inputs'].numpy()
+    labels = sample['data_samples'].gt_instance_labels
+    assert labels.window_boxes.shape == (1, 3, 4) and labels.window_presence.shape == (1, 3, 17)
+    names = {(4 if mirrored else 3): 'left_ear', (13 if mirrored else 14): 'right_knee', 0: 'nose'}
+    seen = set()
+    for box, present in zip(labels.window_boxes[0].numpy(), labels.window_presence[0].numpy()):
+        (keypoint, ) = np.flatnonzero(present)
+        seen.add(keypoint)
+        rows, columns = np.nonzero(pixels[COLOURS[names[keypoint]]] > 127)
+        np.testing.assert_allclose(box, [columns.min(), rows.min(), columns.max(), rows.max()], atol=1.5)
+    assert seen == set(names)
+
+
+def test_windows_that_the_input_cuts_are_not_drawn_and_the_rest_is_nan(folder):
+    # Shows 27 to 83, 17 to 73, in which one of the three lies whole.
+    near = dict(NO_SHIFT, scale_factor=(0.8, 0.8))
+    labels = pack_one(folder, near, CROP, windows=5)['data_samples'].gt_instance_labels
+    assert labels.window_boxes.shape == (1, 5, 4) and labels.window_presence.shape == (1, 5, 17)
+    assert labels.window_boxes[0].isnan().all(1).tolist() == [False] + [True] * 4
+    assert np.argwhere(labels.window_presence[0].numpy()).tolist() == [[0, 3]]
+    # Shows none of them whole.
+    near = dict(NO_SHIFT, scale_factor=(0.6, 0.6))
+    labels = pack_one(folder, near, CROP, windows=5)['data_samples'].gt_instance_labels
+    assert labels.window_boxes.isnan().all() and not labels.window_presence.any()
+    labels = pack_one(folder, CROP, windows=5)['data_samples'].gt_instance_labels
+    assert labels.window_boxes[0].isnan().all(1).tolist() == [False] * 3 + [True] * 2
+    assert labels.window_presence[0].sum(1).tolist() == [1, 1, 1, 0, 0]
+
+
+def test_a_window_at_the_edge_is_clipped_to_the_input(folder):
+    rows = [*PICTURE[:4], 'a.png,19.5 9.5 71 71,left_eye', 'a.png,20 10 40 40,left_eye']
+    boxes = pack_one(folder, CROP, rows=rows, windows=4)['data_samples'].gt_instance_labels.window_boxes[0]
+    assert not boxes.isnan().any() and boxes.min() == 0 and boxes.max() == 96
+    assert [0, 0, 96, 96] in boxes.tolist()
+
+
+def test_windows_are_drawn_at_random_without_repeats(folder):
+    drawn = [tuple(sorted(map(tuple, pack_one(folder, CROP, windows=2, seed=seed)[
+        'data_samples'].gt_instance_labels.window_boxes[0].tolist()))) for seed in range(30)]
+    assert len(set(drawn)) == 3 and all(len(set(pair)) == 2 for pair in drawn)
+    same = [pack_one(folder, CROP, windows=2, seed=7)['data_samples'].gt_instance_labels for _ in range(2)]
+    assert torch.equal(same[0].window_boxes, same[1].window_boxes)
+
+
+def test_samples_without_windows_draw_no_random_numbers(folder):
+    dataset = open_rows(folder, PICTURE, 0, LOAD, PRESENCE, BOX, CROP, dict(type='PackPresenceInputs'))
+    np.random.seed(0)
+    sample = dataset.prepare_data(0)
+    assert 'window_boxes' not in sample['data_samples'].gt_instance_labels
+    after = np.random.rand()
+    np.random.seed(0)
+    assert np.random.rand() == after
+
+
+def test_targets_and_windows_go_together(folder):
+    target = dict(type='GenerateTarget', encoder=dict(
+        type='MSRAHeatmap', input_size=SIZE, heatmap_size=(24, 24), sigma=1))
+    labels = pack_one(folder, CROP, target)['data_samples'].gt_instance_labels
+    assert not labels.keypoint_weights.any() and labels.window_presence.sum() == 3
+    assert labels.presence.sum() == 3
+
+
+@pytest.mark.parametrize('steps, told', [
+    ([dict(NO_SHIFT, rotate_prob=1.0), CROP], 'rotate_prob=0'),
+    ([CROP, dict(type='RandomFlip', prob=1.0)], 'RandomFlip stands after TopdownAffine'),
+    ([], 'needs TopdownAffine before it')])
+def test_pipelines_that_lose_the_windows_are_told(folder, steps, told):
+    with pytest.raises(ValueError, match=told):
+        pack_one(folder, *steps)

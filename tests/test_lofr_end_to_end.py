@@ -21,7 +21,7 @@ DATA = os.environ.get('CLAMP_MMPOSE_REAL_DATA')
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'lofr'
 SETTINGS, SIZE = '1xb16-30e_toypeople', '128x128'
 FREE, SHARED = f'lofr_tiny_{SETTINGS}-{SIZE}', f'lofr_tiny_{SETTINGS}-25pct-{SIZE}'
-WINDOWS = f'lofr_tiny_1xb16-2e_toypeople-windows-{SIZE}'
+WINDOWS = f'lofr_tiny_1xb16-6e_toypeople-windows-{SIZE}'
 MPII = f'lofr_tiny_{SETTINGS}-mpii-{SIZE}'
 ABLATIONS = [f'lofr_tiny-{row}_{SETTINGS}-{SIZE}' for row in (
     'base', 'spe', 'ms', 'reppg', 'pdc', 'spe-ms', 'reppg-pdc')]

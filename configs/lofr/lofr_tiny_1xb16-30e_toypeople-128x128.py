@@ -3,7 +3,7 @@ num_keypoints = len(_base_.keypoint_names)
 
 # Location-free LOFR from scratch on generated people, for a CPU and some minutes; make its data with
 #   clamp-mmpose make-toy-data data/toypeople --kind people --train 1500
-# Whole people show most of their keypoints, which teaches little: lofr_tiny_1xb16-2e_toypeople-windows-128x128.py
+# Whole people show most of their keypoints, which teaches little: lofr_tiny_1xb16-6e_toypeople-windows-128x128.py
 
 # runtime
 train_cfg = dict(max_epochs=30, val_interval=10)

@@ -40,8 +40,8 @@ MODELS = {
     BASE: (WINDOWS, {**NO_MODULES, **EACH_WINDOW, **epochs(2)}),
     LOCAL_BASE: (WINDOWS, NO_MODULES),
     WHOLE: (PEOPLE, {}),
-    QUARTER: (PEOPLE.replace('people', 'people-25pct'), epochs(12)),
-    ALL: (PEOPLE.replace('people', 'people-100pct'), epochs(12)),
+    QUARTER: (PEOPLE.replace('people', 'people-25pct'), epochs(8)),
+    ALL: (PEOPLE.replace('people', 'people-100pct'), epochs(8)),
 }
 
 

@@ -215,7 +215,8 @@ class LOFRHead(BaseHead):
         if self.diversity_loss is not None:
             losses['loss_diversity'] = self.diversity_loss(out.features)
         if self.keypoint_loss is not None:
-            losses['loss_kpt'] = self._loss_kpt(out.responses if out.evidence is None else out.evidence.sigmoid(), batch_data_samples)
+            maps = out.responses if out.evidence is None else out.evidence.sigmoid()
+            losses['loss_kpt'] = self._loss_kpt(maps, batch_data_samples)
         losses['acc_presence'] = ((out.decoder_logits.detach() > 0) == (presence > 0)).float().mean()
         return losses
 

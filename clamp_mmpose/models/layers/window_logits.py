@@ -8,8 +8,8 @@ def window_logits(evidence: Tensor, sharpness: Tensor, boxes: Tensor,
                   input_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Logits of the parts in windows of an image, which has been looked at once.
 
-    In each window the response map is the softmax over the cells whose middle lies in it, and the logit the mean of
-    the evidence under it. So the same cells have to explain labels that differ between windows.
+    In each window the response map is the softmax over the cells that lie in it, and the logit the mean of the
+    evidence under it. Cell i of a map of stride s lies at pixel s * i, where codecs decode it. So the same cells have to explain labels that differ between windows.
 
     Args:
         evidence: (B, C, H, W); ``sharpness``: factor of it in the softmax.
@@ -28,8 +28,8 @@ def window_logits(evidence: Tensor, sharpness: Tensor, boxes: Tensor,
 
 
 def _cells_inside(boxes: Tensor, size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
-    """(B, W, H * W): whether the middle of a cell lies in the box; never in one of NaN."""
-    x, y = ((torch.arange(cells, device=boxes.device, dtype=boxes.dtype) + 0.5) * (pixels / cells)
+    """(B, W, H * W): whether the place of a cell lies in the box; never in one of NaN."""
+    x, y = (torch.arange(cells, device=boxes.device, dtype=boxes.dtype) * (pixels / cells)
             for cells, pixels in zip(size[::-1], input_size))
     columns = (x >= boxes[..., 0, None]) & (x < boxes[..., 2, None])
     rows = (y >= boxes[..., 1, None]) & (y < boxes[..., 3, None])

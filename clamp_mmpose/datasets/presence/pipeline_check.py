@@ -15,8 +15,10 @@ from mmpose.datasets.transforms import (
     GenerateTarget,
     KeypointConverter,
     PackPoseInputs,
+    RandomBBoxTransform,
     RandomFlip,
     RandomHalfBody,
+    TopdownAffine,
 )
 from mmpose.datasets.transforms.mix_img_transforms import MixImageTransform
 
@@ -64,6 +66,24 @@ def check_packing(after: Iterable[Callable]) -> None:
         if isinstance(transform, PackPoseInputs) and lost and not getattr(transform, 'packs_presence', False):
             raise ValueError(f'{name} does not know the presence that GeneratePresence has noted before {lost}: use '
                              "type='PackPresenceInputs' in its place, or put GeneratePresence right before it")
+
+
+def check_windows(dataset, transforms: Iterable[Callable]) -> None:
+    """Raises ValueError if samples have windows and the pipeline loses them, or moves them where nobody can follow."""
+    if not any(getattr(part, 'windows', 0) for part in (dataset, *getattr(dataset, 'datasets', ()))):
+        return
+    transforms = list(transforms)
+    problem = None
+    if not any(getattr(one, 'packs_presence', False) for one in transforms):
+        problem = "PackPoseInputs does not pack them: use type='PackPresenceInputs' in its place"
+    elif not any(isinstance(one, TopdownAffine) for one in transforms):
+        problem = 'they are followed through TopdownAffine alone, which the pipeline lacks'
+    elif sum(isinstance(one, RandomFlip) for one in transforms) > 1:
+        problem = 'of several RandomFlip the last alone is noted: keep one'
+    elif any(isinstance(one, RandomBBoxTransform) and one.rotate_prob > 0 for one in transforms):
+        problem = 'turned, they are no boxes: write rotate_prob=0 in RandomBBoxTransform'
+    if problem:
+        raise ValueError(f'samples have windows, and {problem}; or write windows=0 in PresenceTagDataset')
 
 
 def flatten(transforms: Iterable[Callable]) -> Iterator[Callable]:

@@ -8,7 +8,7 @@ from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
 
 from ..presence import LocatedInstances, check_pipeline, stands_before
-from ..presence.pipeline_check import check_packing
+from ..presence.pipeline_check import check_packing, check_windows
 
 # Of an annotation as the file has it, what tells nothing of where keypoints are.
 _PUBLIC = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'num_keypoints')
@@ -61,6 +61,7 @@ class GeneratePresence(BaseTransform):
         if any(isinstance(other, GeneratePresence) for other in (*before, *after)):
             raise ValueError('GeneratePresence stands twice in the pipeline: keep the first')
         check_packing(after)
+        check_windows(dataset, (*before, *after))
         if self.located.has_all:
             return
         if getattr(dataset, 'test_mode', False):

@@ -135,6 +135,8 @@ class LOFRHead(BaseHead):
                  decoder: OptConfigType = None,
                  init_cfg: OptConfigType = None) -> None:
         super().__init__(init_cfg)
+        if not isinstance(local_matching, (dict, type(None))):
+            raise ValueError(f'local_matching={local_matching!r} must be dict(), with arguments, or None')
         if len(classification_weights) != 3:
             raise ValueError(f'classification_weights={classification_weights} must be three: behind CNN, encoder and '
                              'decoder')

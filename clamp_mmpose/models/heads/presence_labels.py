@@ -11,7 +11,8 @@ def read_presence(batch_data_samples: OptSampleList, out_channels: int) -> Tenso
     labels = [sample.gt_instance_labels for sample in batch_data_samples]
     if any('presence' not in label for label in labels):
         raise ValueError("LOFRHead learns from gt_instance_labels.presence, which the samples lack; write "
-                         "dict(type='GeneratePresence') in the training pipeline, before PackPoseInputs")
+                         "dict(type='GeneratePresence') in the training pipeline, and at its end "
+                         "dict(type='PackPresenceInputs')")
     presence = torch.cat([label.presence for label in labels])
     if presence.shape != (len(labels), out_channels):
         raise ValueError(f'out_channels={out_channels} of LOFRHead, but the presence of {len(labels)} images is '
@@ -22,13 +23,20 @@ def read_presence(batch_data_samples: OptSampleList, out_channels: int) -> Tenso
 def read_windows(batch_data_samples: OptSampleList) -> tuple[Tensor, Tensor, tuple[int, int]] | None:
     """Boxes (B, W, 4) in the input, presence (B, W, C), and the input's (w, h); None if no sample has windows.
 
-    Samples without windows among others get boxes of NaN.
+    Samples without windows, or with fewer, get boxes of NaN.
     """
     labels = [sample.gt_instance_labels for sample in batch_data_samples]
-    found = next((label for label in labels if 'window_boxes' in label), None)
-    if found is None:
+    found = [label for label in labels if 'window_boxes' in label]
+    if not found:
         return None
-    boxes, presence = (torch.cat([label[name] if name in label else torch.full_like(found[name], fill)
-                                  for label in labels])
+    most = max(found, key=lambda label: label.window_boxes.shape[1])
+    boxes, presence = (torch.cat([_filled(label.get(name), most[name], fill) for label in labels])
                        for name, fill in (('window_boxes', torch.nan), ('window_presence', 0.)))
     return boxes, presence, tuple(batch_data_samples[0].metainfo['input_size'])
+
+
+def _filled(values: Tensor | None, like: Tensor, fill: float) -> Tensor:
+    filled = torch.full_like(like, fill)
+    if values is not None:
+        filled[:, :values.shape[1]] = values
+    return filled

@@ -26,8 +26,8 @@ class SemanticGraphConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         own, neighbours = x @ self.weight[0], x @ self.weight[1]
         relations = self.relations().to(own.dtype)
-        itself = relations.diagonal()
-        return itself[:, None] * own + (relations - itself.diag()) @ neighbours + self.bias
+        itself = torch.eye(len(relations), dtype=relations.dtype, device=relations.device)  # diag has no ONNX
+        return (relations * itself).sum(1, keepdim=True) * own + (relations * (1 - itself)) @ neighbours + self.bias
 
     def relations(self) -> Tensor:
         """(C, C): how much node i takes of node j; each row sums to 1."""

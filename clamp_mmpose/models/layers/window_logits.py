@@ -9,7 +9,8 @@ def window_logits(evidence: Tensor, sharpness: Tensor, boxes: Tensor,
     """Logits of the parts in windows of an image, which has been looked at once.
 
     In each window the response map is the softmax over the cells that lie in it, and the logit the mean of the
-    evidence under it. Cell i of a map of stride s lies at pixel s * i, where codecs decode it. So the same cells have to explain labels that differ between windows.
+    evidence under it. So the same cells have to explain labels that differ between windows. Cell i of a map of stride s
+    lies at pixel s * i, where codecs decode it.
 
     Args:
         evidence: (B, C, H, W); ``sharpness``: factor of it in the softmax.

@@ -165,10 +165,20 @@ def test_targets_and_windows_go_together(folder):
     assert labels.presence.sum() == 3
 
 
+FLIP = dict(type='RandomFlip', prob=0.0)
+
+
 @pytest.mark.parametrize('steps, told', [
     ([dict(NO_SHIFT, rotate_prob=1.0), CROP], 'rotate_prob=0'),
     ([CROP, dict(type='RandomFlip', prob=1.0)], 'RandomFlip stands after TopdownAffine'),
-    ([], 'needs TopdownAffine before it')])
+    ([], 'through TopdownAffine alone'),
+    ([FLIP, FLIP, CROP], 'several RandomFlip'),
+    ([dict(NO_SHIFT, rotate_prob=0.01), CROP], 'rotate_prob=0')])
 def test_pipelines_that_lose_the_windows_are_told(folder, steps, told):
     with pytest.raises(ValueError, match=told):
         pack_one(folder, *steps)
+
+
+def test_a_packer_that_drops_windows_is_told(folder):
+    with pytest.raises(ValueError, match='PackPoseInputs does not pack them'):
+        open_rows(folder, PICTURE, 3, LOAD, PRESENCE, BOX, CROP, dict(type='PackPoseInputs')).prepare_data(0)

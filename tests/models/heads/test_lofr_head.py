@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lofr_models import FLIP_INDICES, features_of, gradients_of, inputs_of, losses_of, make, make_batch
+from mmengine.structures import PixelData
 from mmpose.models.utils.tta import flip_heatmaps
 from mmpose.registry import MODELS
 from torch.testing import assert_close
@@ -344,7 +345,7 @@ def test_windows_count_as_much_as_images():
     batch = with_windows(make_batch(config), BOXES, TAGS)
     out = model.head.read(features_of(model, batch))
     logits, labels = [*out.decoder_logits], [sample.gt_instance_labels.presence[0] for sample in batch['data_samples']]
-    for image, window, cells in ((0, 0, np.s_[:, 0:8]), (1, 0, np.s_[2:10, 2:10]), (1, 1, np.s_[0:7, 4:16])):
+    for image, window, cells in ((0, 0, np.s_[:, 0:8]), (1, 0, np.s_[2:10, 2:10]), (1, 1, np.s_[0:8, 4:16])):
         evidence = out.evidence[image][(slice(None), *cells)].flatten(1)
         weights = (evidence * model.head.part_decoder.sharpness).softmax(-1)
         logits.append((weights * evidence).sum(-1))
@@ -360,6 +361,33 @@ def test_images_with_and_without_windows_share_a_batch():
     del batch['data_samples'][0].gt_instance_labels.window_boxes
     empty['data_samples'][0].gt_instance_labels.window_boxes[:] = math.nan
     assert losses_of(model, batch)['loss_cls_decoder'] == losses_of(model, empty)['loss_cls_decoder']
+
+
+def test_samples_of_a_batch_may_have_more_windows_than_others():
+    model, config = make(dict(local_matching={}))
+    model.eval()
+    short = with_windows(make_batch(config), [BOXES[0][:1], BOXES[1]], [TAGS[0][:1], TAGS[1]])
+    full = with_windows(make_batch(config), BOXES, TAGS)
+    assert losses_of(model, short)['loss_cls_decoder'] == losses_of(model, full)['loss_cls_decoder']
+
+
+def test_matching_is_switched_on_by_a_dict():
+    with pytest.raises(ValueError, match='local_matching=True must be dict'):
+        make(dict(local_matching=True))
+
+
+def test_heatmap_loss_reaches_cells_that_the_response_map_does_not_look_at():
+    model, config = make(dict(local_matching={}, keypoint_loss=dict(type='KeypointMSELoss', use_target_weight=True)))
+    head, batch = model.eval().head, make_batch(config)
+    with torch.no_grad():
+        head.part_decoder.layers[-1].log_sharpness.fill_(5)  # maps of a single cell
+    out = head.read(features_of(model, batch))
+    out.evidence.retain_grad()
+    for sample in batch['data_samples']:
+        sample.gt_instance_labels.keypoint_weights = torch.ones(1, 5)
+        sample.gt_fields = PixelData(heatmaps=torch.ones(5, *out.evidence.shape[-2:]))
+    head._loss_kpt(out.evidence.sigmoid(), batch['data_samples']).backward()
+    assert (out.evidence.grad < 0).all()
 
 
 def test_windows_need_parts_that_are_matched():

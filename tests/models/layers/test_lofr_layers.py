@@ -243,15 +243,35 @@ def test_a_window_has_the_logits_of_the_image_that_it_cuts_out():
     """The cells of a window give what they would give alone, whatever is around them."""
     evidence, sharpness = random(2, 3, 6, 8), torch.tensor(1.7, dtype=torch.float64)
     boxes = torch.tensor([[[0., 0, 64, 48], [8, 16, 40, 48], [nan, nan, nan, nan]],
-                          [[20., 0, 21, 48], [11, 3, 13, 5], [-9, -9, 99, 12]]])
+                          [[20., 0, 21, 48], [15, -1, 17, 5], [-9, -9, 99, 12]]])
     logits, known = window_logits(evidence, sharpness, boxes, (64, 48))
-    # Of the boxes that hold something, one is too narrow to hold the middle of a cell of 8 pixels.
-    assert known.tolist() == [[True, True, False], [True, True, True]]
+    # One of the boxes lies between the places of cells 2 and 3, at pixels 16 and 24.
+    assert known.tolist() == [[True, True, False], [False, True, True]]
     for found, (image, rows, columns) in zip(logits, (
-            (0, slice(0, 6), slice(0, 8)), (0, slice(2, 6), slice(1, 5)), (1, slice(0, 6), slice(2, 3)),
-            (1, slice(0, 1), slice(1, 2)), (1, slice(0, 1), slice(0, 8)))):
+            (0, slice(0, 6), slice(0, 8)), (0, slice(2, 6), slice(1, 5)),
+            (1, slice(0, 1), slice(2, 3)), (1, slice(0, 2), slice(0, 8)))):
         cells = evidence[image, :, rows, columns].flatten(1)
         assert_close(found, ((1.7 * cells).softmax(-1) * cells).sum(-1))
+
+
+def test_what_windows_teach_is_decoded_where_it_is():
+    """Evidence that explains a point's windows best has its maximum on the cell that a codec puts on the point."""
+    point, generator = (40., 24.), torch.Generator().manual_seed(0)
+    evidence = torch.zeros(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    sides = torch.rand(1, 400, 2, generator=generator) * 40 + 8
+    corners = torch.rand(1, 400, 2, generator=generator) * (64 - sides)
+    boxes = torch.cat([corners, corners + sides], -1)
+    inside = ((boxes[..., 0] <= point[0]) & (point[0] < boxes[..., 2]) & (boxes[..., 1] <= point[1])
+              & (point[1] < boxes[..., 3])).double()
+    optimizer = torch.optim.Adam([evidence], lr=0.1)
+    for _ in range(100):
+        logits, known = window_logits(evidence - 2, torch.tensor(1., dtype=torch.float64), boxes, (64, 64))
+        loss = F.binary_cross_entropy_with_logits(logits[:, 0], inside[known])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    row, column = divmod(int(evidence.argmax()), 8)
+    assert (column * 8, row * 8) == point
 
 
 def test_windows_move_their_own_cells_alone():

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmpose.models import build_pose_estimator
 
 from clamp_mmpose.apis import PoseInferencer
-from clamp_mmpose.testing import TINY_TEXT, pack_batch, randomize, tiny_clamp_model
+from clamp_mmpose.testing import TINY_TEXT, pack_batch, randomize, tiny_clamp_model, tiny_lofr_model
 from clamp_mmpose.tools.cli import main
 
 onnx = pytest.importorskip('onnx')
@@ -85,6 +85,7 @@ MODELS = {
         backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8),
         neck=denseclip()['neck'] | dict(embedding=dict(type='DenseAttentionPool', in_channels=64, input_size=(64, 96))),
         head=heatmap_head(69, 3)),
+    'LOFR': tiny_lofr_model(codec=MSRA),
     'BGR, not normalised': plain(data_preprocessor=dict(type='PoseDataPreprocessor')),
 }
 
@@ -115,7 +116,7 @@ def run_graph(path, batch):
 
 def predict(model, batch, names=None, **test_cfg):
     """What MMPose predicts for a batch whose boxes are the whole input, so that its pixels are those of the image."""
-    model = dict(deepcopy(model), test_cfg=dict(output_heatmaps=True, flip_test=False) | test_cfg)
+    model = dict(deepcopy(model), test_cfg=dict(output_heatmaps='decoded', flip_test=False) | test_cfg)
     model = randomize(build_pose_estimator(model)).eval()
     if names is not None:
         model.neck.prompts.set_names(names)

@@ -75,13 +75,12 @@ class LOFRHead(BaseHead):
     ``predict`` decodes maps whose maximum is the probability that the keypoint is there, so that it becomes the
     keypoint's score. ``test_cfg`` has, beside MMPose's: ``predict_from='response'``, or 'activation' for the CNN's
     activation maps, at their resolution and with their classifier. ``output_heatmaps`` gives the response maps, or the
-    activation maps.
+    activation maps; 'decoded' what the codec reads.
 
     With ``spe``, ``reppg`` and ``diversity_loss`` None and a single one of ``scales`` it is the transformer baseline,
     whose prototypes are learned queries.
 
-    The paper does not give the number of graph layers, what the classifiers stand on, how scales become one memory, or
-    more: what is ours says configs/lofr/README.md.
+    What the paper does not give, and is ours, says configs/lofr/README.md.
 
     Args:
         in_channels: of each map of the backbone.
@@ -199,10 +198,12 @@ class LOFRHead(BaseHead):
         else:
             maps, shown, logits = _READINGS[source](self.read(feats))
             presence = logits.sigmoid()
-        preds = self.decode(self._heatmaps(maps, presence))
-        if test_cfg.get('output_heatmaps', False):
-            return preds, [PixelData(heatmaps=x) for x in shown.detach()]
-        return preds
+        heatmaps = self._heatmaps(maps, presence)
+        output = test_cfg.get('output_heatmaps', False)
+        if not output:
+            return self.decode(heatmaps)
+        shown = heatmaps if output == 'decoded' else shown
+        return self.decode(heatmaps), [PixelData(heatmaps=x) for x in shown.detach()]
 
     def loss(self, feats: Features, batch_data_samples: OptSampleList,
              train_cfg: ConfigType = {}) -> dict:  # noqa: B006  (MMPose's signature)
@@ -276,8 +277,8 @@ class LOFRHead(BaseHead):
         if out.evidence is None:
             raise ValueError('the samples have window_boxes, which LOFRHead learns from with local_matching=dict() '
                              'alone; write it, or windows=0 in PresenceTagDataset')
-        boxes, labels, input_size = windows
-        logits, known = window_logits(out.evidence, self.part_decoder.sharpness, boxes, input_size)
+        boxes, labels, size = windows
+        logits, known = window_logits(out.evidence, self.part_decoder.sharpness, boxes, size)
         return torch.cat([out.decoder_logits, logits]), torch.cat([presence, labels[known].to(presence)])
 
     def _loss_kpt(self, maps: Tensor, batch_data_samples: OptSampleList) -> Tensor:
@@ -295,6 +296,5 @@ class LOFRHead(BaseHead):
             raise ValueError(_NO_TARGETS)
         target = torch.stack([batch_data_samples[index].gt_fields.heatmaps for index in located])
         maps = resize_map(maps[located], target.shape[-2:])
-        if self.local_keys is None:
-            maps = maps / maps.amax((2, 3), keepdim=True)
-        return self.keypoint_loss(maps, target, weights[located]) * (len(located) / number)
+        peaks = maps if self.local_keys is not None else maps / maps.amax((2, 3), keepdim=True)
+        return self.keypoint_loss(peaks, target, weights[located]) * (len(located) / number)

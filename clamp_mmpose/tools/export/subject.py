@@ -87,7 +87,7 @@ class Subject:
         feats = self.model.extract_feat(data['inputs'])
         if self.flip_test:
             feats = [feats, self.model.extract_feat(data['inputs'].flip(-1))]
-        instances, fields = self.model.head.predict(feats, samples, dict(flip_test, output_heatmaps=True))
+        instances, fields = self.model.head.predict(feats, samples, dict(flip_test, output_heatmaps='decoded'))
         return Prediction(
             torch.stack([field.heatmaps for field in fields]).cpu().numpy(),
             np.concatenate([instance.keypoints for instance in instances]),

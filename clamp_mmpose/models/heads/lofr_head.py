@@ -107,8 +107,7 @@ class LOFRHead(BaseHead):
         classification_weights: alpha, alpha_1, alpha_2 of Eq. 13: behind CNN, encoder and decoder.
         diversity_loss: config of :class:`PartDiversityLoss`; None leaves it out.
         keypoint_loss: config of MMPose's loss of heatmaps; None is location-free. It compares the response maps, their
-            maximum 1, or with ``local_matching`` the probability of each cell: a softmax that looks elsewhere has no
-            gradient where the keypoint is.
+            maximum 1.
         decoder: config of the codec.
     """
 
@@ -218,8 +217,7 @@ class LOFRHead(BaseHead):
         if self.diversity_loss is not None:
             losses['loss_diversity'] = self.diversity_loss(out.features)
         if self.keypoint_loss is not None:
-            maps = out.responses if out.evidence is None else out.evidence.sigmoid()
-            losses['loss_kpt'] = self._loss_kpt(maps, batch_data_samples)
+            losses['loss_kpt'] = self._loss_kpt(out.responses, batch_data_samples)
         losses['acc_presence'] = ((out.decoder_logits.detach() > 0) == (presence > 0)).float().mean()
         return losses
 
@@ -281,20 +279,20 @@ class LOFRHead(BaseHead):
         logits, known = window_logits(out.evidence, self.part_decoder.sharpness, boxes, size)
         return torch.cat([out.decoder_logits, logits]), torch.cat([presence, labels[known].to(presence)])
 
-    def _loss_kpt(self, maps: Tensor, batch_data_samples: OptSampleList) -> Tensor:
+    def _loss_kpt(self, responses: Tensor, batch_data_samples: OptSampleList) -> Tensor:
         labels = [sample.gt_instance_labels for sample in batch_data_samples]
         if any('keypoint_weights' not in label for label in labels):
             raise ValueError(_NO_TARGETS)
         weights = torch.cat([label.keypoint_weights for label in labels])
         located = [index for index, weight in enumerate(weights) if (weight > 0).any()]
         # Each located instance counts the same, whichever of the processes of a distributed training has it.
-        number = maps.new_tensor(float(len(located)))
+        number = responses.new_tensor(float(len(located)))
         all_reduce(number, op='mean')
         if not located:
-            return maps.new_zeros(())
+            return responses.new_zeros(())
         if any('heatmaps' not in batch_data_samples[index].get('gt_fields', ()) for index in located):
             raise ValueError(_NO_TARGETS)
         target = torch.stack([batch_data_samples[index].gt_fields.heatmaps for index in located])
-        maps = resize_map(maps[located], target.shape[-2:])
-        peaks = maps if self.local_keys is not None else maps / maps.amax((2, 3), keepdim=True)
+        responses = resize_map(responses[located], target.shape[-2:])
+        peaks = responses / responses.amax((2, 3), keepdim=True)
         return self.keypoint_loss(peaks, target, weights[located]) * (len(located) / number)

@@ -76,3 +76,11 @@ def test_the_table_has_each_model_and_part(tmp_path):
     lines = (tmp_path / 'evidence.md').read_text().splitlines()
     assert '| mean location | 1.2 | 0 | 0 | 0 | 0 | 0 | 10 | 0 |' in lines
     assert '| LOFR | 10.6 (1.2 to 20.0) | 10 | 10 | 10 | 10 | 10 | 15 | 10 |' in lines
+
+
+def test_models_of_one_seed_among_others_are_called_so(tmp_path):
+    args = argparse.Namespace(out=tmp_path / 'evidence.md', seeds=[0, 1], train=None)
+    for baseline, told in (([5., 6.], False), ([5.], True)):
+        presence._write(args, {'people': {presence.LOFR: [[1.] * 17] * 2, presence.BASE: [[1.] * 17] * len(baseline)}},
+                        {presence.LOFR: [6., 7.], presence.BASE: baseline})
+        assert ('without these is of seed 0 alone' in (tmp_path / 'evidence.md').read_text()) == told

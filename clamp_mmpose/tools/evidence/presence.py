@@ -189,6 +189,8 @@ def _write(args: argparse.Namespace, accuracy: dict, minutes: dict[str, list[flo
     seeds = args.seeds[:max(map(len, minutes.values()))]
     which = (f'mean of seeds {" and ".join(map(str, seeds))}, and its least and greatest' if len(seeds) > 1 else
              f'seed {seeds[0]} alone')
+    if len(set(map(len, minutes.values()))) > 1:
+        which += f'; a trained model without these is of seed {seeds[0]} alone'
     lines = [f'PCK at {THRESHOLD} of the longer side of the box, in per cent, mean of the keypoints, on people not '
              f'seen: {which}. {args.train or TRAIN} pictures. "{FACING}" knows from the labels which way each '
              f'person to test on faces. {machine()}; {took}.', '']

@@ -2,7 +2,7 @@ _base_ = ['./lofr_hrnet-w32_4xb32-160e_coco-256x192.py']
 codec = _base_.codec
 
 # model settings
-model = dict(head=dict(keypoint_loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=100.0)))  # Eq. 14
+model = dict(head=dict(keypoint_loss=dict(type='KeypointMSELoss', use_target_weight=True)))  # Eq. 14
 
 # pipelines: a random 10 % of the instances keep their locations; `located` takes a file too
 train_pipeline = [

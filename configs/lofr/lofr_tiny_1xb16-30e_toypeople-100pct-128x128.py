@@ -2,7 +2,8 @@ _base_ = ['./lofr_tiny_1xb16-30e_toypeople-128x128.py']
 codec = _base_.codec
 
 # model settings
-model = dict(head=dict(keypoint_loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=100.0)))
+model = dict(
+    head=dict(keypoint_loss=dict(type='HeatmapCrossEntropyLoss', use_target_weight=True, loss_weight=0.2)))
 
 # pipelines: all people keep their locations
 train_pipeline = [

@@ -178,7 +178,11 @@ def test_a_share_of_locations_switches_the_heatmap_loss_on_and_no_more(name):
     cfg, base = load(name), load(re.sub(r'-\d+pct', '', name))
     changed = differences(cfg.to_dict(), base.to_dict())
     assert {key for key in changed if not key.startswith('train_')} == {'model.head.keypoint_loss'}
-    assert MODELS.build(cfg.model.head.keypoint_loss).loss_weight == (100 if 'tiny' in name else 1)  # Eq. 15
+    loss = MODELS.build(cfg.model.head.keypoint_loss)
+    if 'tiny' in name:  # ours
+        assert (type(loss).__name__, loss.loss_weight) == ('HeatmapCrossEntropyLoss', 0.2)
+    else:  # Eq. 14, 15
+        assert (type(loss).__name__, loss.loss_weight) == ('KeypointMSELoss', 1)
     step = labelling(cfg)
     assert (step.located, step.get('seed', 0)) == (share / 100, 0)
     ours = list(cfg.train_dataloader.dataset.pipeline)

@@ -86,6 +86,7 @@ MODELS = {
         neck=denseclip()['neck'] | dict(embedding=dict(type='DenseAttentionPool', in_channels=64, input_size=(64, 96))),
         head=heatmap_head(69, 3)),
     'LOFR': tiny_lofr_model(codec=MSRA),
+    'LOFR, matched': tiny_lofr_model(codec=MSRA, head=dict(local_matching={})),
     'BGR, not normalised': plain(data_preprocessor=dict(type='PoseDataPreprocessor')),
 }
 

@@ -38,7 +38,8 @@ class HeatmapDecoding(nn.Module):
         scores = flat.gather(2, index[..., None])[..., 0]
         row = torch.div(index, self.width, rounding_mode='floor')
         found = scores > 0
-        x, y = (torch.where(found, place, -torch.ones_like(place)) for place in (index - row * self.width, row))
+        # Not a tensor of ones: where the exporter knows the number of traced pictures, it would become a constant.
+        x, y = (place.masked_fill(~found, -1) for place in (index - row * self.width, row))
         offset = self._refine(heatmaps, x, y)
         return (torch.stack([x, y], -1).to(heatmaps.dtype) + offset) * self.scale, scores
 
@@ -92,8 +93,8 @@ class MSRADecoding(HeatmapDecoding):
         determinant = dxx * dyy - dxy * dxy
         inside = (x > 1) & (x < self.width - 2) & (y > 1) & (y < self.height - 2)
         usable = inside & (determinant != 0)
-        offset = _newton_step(dx, dy, dxx, dyy, dxy, torch.where(usable, determinant, torch.ones_like(determinant)))
-        return torch.where(usable[..., None], offset, torch.zeros_like(offset))
+        offset = _newton_step(dx, dy, dxx, dyy, dxy, determinant.masked_fill(~usable, 1.0))
+        return offset.masked_fill(~usable[..., None], 0.0)
 
 
 class UDPDecoding(HeatmapDecoding):

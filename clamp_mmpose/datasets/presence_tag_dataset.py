@@ -25,9 +25,10 @@ class PresenceTagDataset(BaseCocoStyleDataset):
     The pipeline needs ``GeneratePresence``, which takes the tags as they are. Coordinates are 0 and weigh nothing, so
     that these people can be trained with among others that have locations.
 
-    With ``windows``, samples are those rows alone in whose box the boxes of other rows lie, of anyone in the picture,
-    and each has these windows beside it: ``window_boxes`` (W, 4), from corner to corner in the picture, and
-    ``window_presence`` (W, K). ``PackPresenceInputs`` draws some of them and packs them as the input shows them.
+    With ``windows``, samples are those rows alone in whose box the boxes of other rows lie, of anyone in the picture.
+    These are its windows, and so are the rows whose boxes it cuts: ``window_boxes`` (W, 4), from corner to corner in
+    the picture, and ``window_presence`` (W, K). ``PackPresenceInputs`` draws some and packs them as the input shows
+    them.
 
     Raises ValueError that names the lines with unknown tags, pictures that are not there or cannot be read, boxes
     outside the picture, and rows that stand there twice; and if no row contains as many others as asked for.
@@ -73,7 +74,7 @@ class PresenceTagDataset(BaseCocoStyleDataset):
         return self._with_windows(data_list) if self.windows else data_list
 
     def _with_windows(self, data_list: list[dict]) -> list[dict]:
-        """The rows that contain enough others of their picture, with these."""
+        """The rows that contain enough others of their picture, with these and with those that they cut."""
         pictures = {}
         for place, info in enumerate(data_list):
             pictures.setdefault(info['img_id'], []).append(place)
@@ -87,8 +88,10 @@ class PresenceTagDataset(BaseCocoStyleDataset):
                 number = int(np.count_nonzero(inside))
                 most = max(most, number)
                 if number >= self.windows:
-                    samples[place] = dict(data_list[place], window_boxes=boxes[inside],
-                                          window_presence=presence[inside])
+                    beside = _overlap(boxes, boxes[own])
+                    beside[own] = False
+                    samples[place] = dict(data_list[place], window_boxes=boxes[beside],
+                                          window_presence=presence[beside])
         if not samples:
             raise ValueError(f'{self.ann_file} has no row whose box contains windows={self.windows} others of its '
                              f'picture: the most that one contains is {most}')
@@ -109,6 +112,11 @@ class PresenceTagDataset(BaseCocoStyleDataset):
             num_keypoints=int(present.sum()),
             category_id=1,
             iscrowd=0)
+
+
+def _overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """(N,): whether boxes (N, 4), from corner to corner, share some area with this one."""
+    return (np.minimum(boxes[:, 2:], box[2:]) > np.maximum(boxes[:, :2], box[:2])).all(axis=1)
 
 
 def _cut(box: tuple | None, size: tuple) -> np.ndarray:

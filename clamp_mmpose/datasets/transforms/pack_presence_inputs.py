@@ -17,12 +17,15 @@ class PackPresenceInputs(PackPoseInputs):
     arguments of :class:`mmpose.PackPoseInputs`.
 
     Of a sample that has windows, which ``PresenceTagDataset`` gives with its own ``windows``, it adds some, drawn at
-    random among those that the input shows whole: ``gt_instance_labels.window_boxes``, (1, windows, 4), from corner to
-    corner in pixels of the input, and ``gt_instance_labels.window_presence``, (1, windows, K). Where there are fewer,
-    boxes of NaN with no presence follow. The flip has to stand before ``TopdownAffine``, and nothing may rotate.
+    random: up to ``windows`` of those that the input shows whole, and up to as many of those that it cuts. What a
+    window lacks, the part of it that is shown lacks too; whether it shows what the window has, nobody knows. Adds
+    ``gt_instance_labels.window_boxes``, (1, 2 * windows, 4), from corner to corner in pixels of the input, and
+    ``gt_instance_labels.window_presence``, (1, 2 * windows, K), of 0, 1, and NaN where it is not known. Where there are
+    fewer windows, boxes of NaN with a presence of 0 follow. The flip has to stand before ``TopdownAffine``, and nothing
+    may rotate.
 
     Args:
-        windows: how many to pack.
+        windows: how many of each kind to pack.
     """
 
     packs_presence = True
@@ -53,14 +56,20 @@ class PackPresenceInputs(PackPoseInputs):
             label_mapping_table={**table, 'presence': 'presence'}))
 
     def _draw_windows(self, results: dict) -> dict:
-        """The same sample with ``windows`` of its windows, as they lie in the input, and these as labels."""
+        """The same sample with some of its windows, as they lie in the input, and these as labels."""
         boxes, presence = _in_input(results)
         limits = np.array([*results['input_size']] * 2, dtype=np.float32)
-        whole = np.flatnonzero(((boxes >= -_SLACK) & (boxes <= limits + _SLACK)).all(axis=1))
-        drawn = np.random.choice(whole, min(self.windows, len(whole)), replace=False)
-        packed = np.full((1, self.windows, 4), np.nan, dtype=np.float32)
-        packed[0, :len(drawn)] = boxes[drawn].clip(0, limits)
-        present = np.zeros((1, self.windows, presence.shape[1]), dtype=np.float32)
+        whole = ((boxes >= -_SLACK) & (boxes <= limits + _SLACK)).all(axis=1)
+        shown = boxes.clip(0, limits)
+        cut = ~whole & (shown[:, 2:] > shown[:, :2]).all(axis=1)
+        # Were these left out, no window would have cells at the input's border, and a classifier of the whole input
+        # would settle there.
+        presence = np.where(cut[:, None] & (presence > 0), np.nan, presence)
+        drawn = np.concatenate([np.random.choice(places, min(self.windows, len(places)), replace=False)
+                                for places in (np.flatnonzero(whole), np.flatnonzero(cut))])
+        packed = np.full((1, 2 * self.windows, 4), np.nan, dtype=np.float32)
+        packed[0, :len(drawn)] = shown[drawn]
+        present = np.zeros((1, 2 * self.windows, presence.shape[1]), dtype=np.float32)
         present[0, :len(drawn)] = presence[drawn]
         table = results.get('label_mapping_table', self.label_mapping_table)
         return dict(results, window_boxes=packed, window_presence=present, label_mapping_table={

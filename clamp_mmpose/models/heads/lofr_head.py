@@ -26,7 +26,7 @@ from ..layers import (
     window_logits,
 )
 from ..layers.backbone_maps import check_maps, find_scales
-from .presence_labels import read_presence, read_windows
+from .presence_labels import read_presence, read_windows, with_windows, without_unknown
 
 
 class LOFROutput(NamedTuple):
@@ -101,7 +101,7 @@ class LOFRHead(BaseHead):
             of the backbone, and the mean of these matches under a response map is the part's logit, in place of what
             the map pools from the memory, whose cells know of the whole image, so that a part can be classified right
             wherever its map looks. Ours. With it, ``gt_instance_labels.window_boxes`` (1, W, 4), in pixels of the
-            input, and ``window_presence`` (1, W, C), of windows of the image, are learned from too.
+            input, and ``window_presence`` (1, W, C), NaN where unknown, of windows of the image, are learned from too.
         classification_loss: config of a loss of logits and presence, both (B, C). MMPose's BCELoss takes logits unless
             it is told ``use_sigmoid``.
         classification_weights: alpha, alpha_1, alpha_2 of Eq. 13: behind CNN, encoder and decoder.
@@ -277,7 +277,7 @@ class LOFRHead(BaseHead):
                              'alone; write it, or windows=0 in PresenceTagDataset')
         boxes, labels, size = windows
         logits, known = window_logits(out.evidence, self.part_decoder.sharpness, boxes, size)
-        return torch.cat([out.decoder_logits, logits]), torch.cat([presence, labels[known].to(presence)])
+        return without_unknown(torch.cat([out.decoder_logits, logits]), with_windows(presence, labels, known))
 
     def _loss_kpt(self, responses: Tensor, batch_data_samples: OptSampleList) -> Tensor:
         labels = [sample.gt_instance_labels for sample in batch_data_samples]

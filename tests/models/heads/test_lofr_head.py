@@ -338,7 +338,7 @@ BOXES = [[[0., 0, 32, 64], [math.nan] * 4], [[8., 8, 40, 40], [16., 0, 64, 30]]]
 TAGS = [[[1., 0, 0, 1, 0], [0.] * 5], [[0., 0, 1, 0, 0], [1., 1, 0, 0, 0]]]
 
 
-def test_windows_count_as_much_as_images():
+def test_windows_count_as_much_as_what_their_image_lacks():
     model, config = make(dict(local_matching={}))
     model.eval()
     batch = with_windows(make_batch(config), BOXES, TAGS)
@@ -349,7 +349,11 @@ def test_windows_count_as_much_as_images():
         weights = (evidence * model.head.part_decoder.sharpness).softmax(-1)
         logits.append((weights * evidence).sum(-1))
         labels.append(torch.tensor(TAGS[image][window]))
-    expected = F.binary_cross_entropy_with_logits(torch.stack(logits), torch.stack(labels).float())
+    logits, labels = torch.stack(logits), torch.stack(labels).float()
+    known = torch.ones_like(labels)
+    known[:2] -= labels[:2]  # what an image has may lie in any of its windows, or in none
+    expected = F.binary_cross_entropy_with_logits(logits, labels, known)
+    assert 0 < known[:2].sum() < known[:2].numel()
     assert_close(losses_of(model, batch)['loss_cls_decoder'], 0.5 * expected, rtol=1e-4, atol=1e-5)
 
 
@@ -360,6 +364,24 @@ def test_images_with_and_without_windows_share_a_batch():
     del batch['data_samples'][0].gt_instance_labels.window_boxes
     empty['data_samples'][0].gt_instance_labels.window_boxes[:] = math.nan
     assert losses_of(model, batch)['loss_cls_decoder'] == losses_of(model, empty)['loss_cls_decoder']
+
+
+def test_a_label_that_is_not_known_adds_neither_loss_nor_gradient():
+    model, config = make(dict(local_matching={}))
+    model.eval()
+    unknown = [[[math.nan] * 5 for _ in windows] for windows in TAGS]
+    alone, beside = make_batch(config), with_windows(make_batch(config), BOXES, unknown)
+    for sample in (*alone['data_samples'], *beside['data_samples']):
+        sample.gt_instance_labels.presence[:] = 0  # of what an image has, its windows tell
+    results = []
+    for batch in (alone, beside):
+        model.zero_grad()
+        loss = losses_of(model, batch)['loss_cls_decoder']
+        loss.backward()
+        results.append((loss.detach(), model.head.part_decoder.layers[-1].bias.grad.clone()))
+    (loss, gradient), others = results
+    assert_close(others, (loss * 2 / 5, gradient * 2 / 5), rtol=1e-4, atol=1e-7)  # a mean over 2 images, 3 windows
+    assert gradient.any()
 
 
 def test_samples_of_a_batch_may_have_more_windows_than_others():

@@ -20,6 +20,13 @@ train_pipeline = [
     dict(type='TopdownAffine', input_size=_base_.codec['input_size']),
     dict(type='PackPresenceInputs', windows=8)
 ]
+# ... and as much of people to test on: a part may look different at another size, and beyond the picture all is black
+val_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale', padding=1.0),
+    dict(type='TopdownAffine', input_size=_base_.codec['input_size']),
+    dict(type='PackPoseInputs')
+]
 
 # data loaders: a sample is a window and what is said of 4 or more windows in it
 metainfo = dict(from_file='configs/_base_/datasets/coco.py')
@@ -27,3 +34,5 @@ train_dataset = dict(
     _delete_=True, type='PresenceTagDataset', metainfo=metainfo, data_root=_base_.data_root, windows=4,
     ann_file='annotations/window_tags_train.csv', data_prefix=dict(img='data/'), pipeline=train_pipeline)
 train_dataloader = dict(dataset=train_dataset)
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = val_dataloader

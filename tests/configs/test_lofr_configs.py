@@ -306,6 +306,18 @@ def test_response_maps_have_the_finest_scale_and_sum_to_1_and_heatmaps_the_codec
     assert (out.responses >= 0).all()
 
 
+def test_windows_are_tested_as_they_are_trained():
+    """With more around the box, parts would be smaller than any that the model has seen."""
+    cfg, base = load('lofr_tiny_1xb16-6e_toypeople-windows-128x128'), load(TOY)
+    shown = [{step.type: step for step in cfg[f'{stage}_dataloader'].dataset.pipeline}['GetBBoxCenterScale'].padding
+             for stage in ('train', 'val', 'test')]
+    assert shown == [1.0] * 3
+    for stage in ('val', 'test'):
+        ours, theirs = cfg[f'{stage}_dataloader'].to_dict(), base[f'{stage}_dataloader'].to_dict()
+        assert ours['dataset']['pipeline'][1].pop('padding') == 1.0
+        assert ours == theirs
+
+
 def test_the_toy_people_by_mpii_are_those_by_coco():
     cfg, base = load('lofr_tiny_1xb16-30e_toypeople-mpii-128x128'), load(TOY)
     changed = differences(cfg.to_dict(), base.to_dict())

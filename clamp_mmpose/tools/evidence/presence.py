@@ -17,8 +17,8 @@ TRAIN, VAL = 1500, 150
 THRESHOLD = 0.2
 PARTS = dict(head=range(5), shoulders=(5, 6), elbows=(7, 8), wrists=(9, 10), hips=(11, 12), knees=(13, 14),
              ankles=(15, 16))
-# annotations, and how much of what is around a box the input shows
-TESTS = dict(people=('person_keypoints_val.json', 1.25), windows=('person_windows_val.json', 1.0))
+# annotations, and how much of what is around a box the input shows; None: what the recipe's inputs show
+TESTS = dict(people=('person_keypoints_val.json', None), windows=('person_windows_val.json', 1.0))
 LOFR, BASE, LOCAL_BASE = 'LOFR', 'transformer baseline', 'transformer baseline, matched, with windows'
 WHOLE, QUARTER, ALL = 'LOFR on whole people', 'LOFR, 25 % of locations', 'LOFR, all locations'
 ACTIVATION, MEAN, FACING = "LOFR's activation maps", 'mean location', 'mean location of the facing'
@@ -98,7 +98,7 @@ class Runs:
         dataset = cfg.test_dataloader.dataset
         dataset.ann_file = f'annotations/{annotations}'
         for step in dataset.pipeline:
-            if step['type'] == 'GetBBoxCenterScale':
+            if step['type'] == 'GetBBoxCenterScale' and padding:
                 step['padding'] = padding
         work_dir = Path(trained['config']).with_suffix('') / f'{test}-{source}'
 

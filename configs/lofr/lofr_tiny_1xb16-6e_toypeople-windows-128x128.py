@@ -11,22 +11,12 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=0, end=6, T_max=6, eta_min=2e-5, by_epoch=True, convert_to_iter_based=True)
 ]
 
-# pipelines: the input shows the window and no more
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GeneratePresence'),
-    dict(type='GetBBoxCenterScale', padding=1.0),
-    dict(type='RandomFlip', direction='horizontal'),
-    dict(type='TopdownAffine', input_size=_base_.codec['input_size']),
-    dict(type='PackPresenceInputs', windows=8)
-]
-# ... and as much of people to test on: a part may look different at another size, and beyond the picture all is black
-val_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.0),
-    dict(type='TopdownAffine', input_size=_base_.codec['input_size']),
-    dict(type='PackPoseInputs')
-]
+# pipelines: inputs show the box and no more, those to test on too, in which parts would be smaller than any learned from
+load, box = dict(type='LoadImage'), dict(type='GetBBoxCenterScale', padding=1.0)
+crop = dict(type='TopdownAffine', input_size=_base_.codec['input_size'])
+flip = dict(type='RandomFlip', direction='horizontal')
+train_pipeline = [load, dict(type='GeneratePresence'), box, flip, crop, dict(type='PackPresenceInputs', windows=8)]
+val_pipeline = [load, box, crop, dict(type='PackPoseInputs')]
 
 # data loaders: a sample is a window and what is said of 4 or more windows in it
 metainfo = dict(from_file='configs/_base_/datasets/coco.py')
